@@ -1,0 +1,162 @@
+"""What can go wrong, and what then happens.
+
+::
+
+    WorkerError                  has one clear line for a person
+    ├── RecordError              this one event cannot be classified: dead letter, everything else goes on
+    ├── RetriableError           a fault that may pass (broker away, session busy): try again with back-off
+    │   ├── InferenceError       the session failed on a batch
+    │   │   └── OutOfMemoryError the device ran out of memory: halve the token budget and try again
+    │   └── BrokerError          the broker is away, or answered that it cannot now
+    ├── FencedError              another member owns our partitions: drop them, publish and commit nothing
+    └── FatalError               stop the process; `exit_code` says why
+        ├── UsageError           wrong option or setting
+        ├── ArtifactError        the model artifact is missing, altered or does not fit
+        ├── TopicError           a topic is missing or may not be used
+        ├── UnreachableError     the broker could not be reached in the time allowed
+        ├── SessionError         the session stays broken
+        ├── FuseError            too many dead letters
+        ├── DeliveryError        outputs cannot be published
+        └── StalledError         the worker stopped making progress
+
+Messages name the place and the remedy and never quote a review.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """Exit codes of ``reviews-worker``; ``docs/operations.md`` lists them for operators."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    ARTIFACT = 3
+    TOPIC = 4
+    UNREACHABLE = 5
+    SESSION = 6
+    FUSE = 7
+    DELIVERY = 8
+    STALLED = 9
+    PORT_TAKEN = 10
+    CHECK_FAILED = 11
+    GRACE_EXCEEDED = 12
+    KILLED = 130
+
+
+class Reason(enum.StrEnum):
+    """Why an event became a dead letter: the machine-readable header."""
+
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_OBJECT = "not_object"
+    TEXT_MISSING = "text_missing"
+    TEXT_NOT_STRING = "text_not_string"
+    TEXT_BLANK = "text_blank"
+    EVENT_TOO_LARGE = "event_too_large"
+    OUTPUT_TOO_LARGE = "output_too_large"
+    INFERENCE_FAILED = "inference_failed"
+
+
+class Stage(enum.StrEnum):
+    """Where in the pipeline it happened."""
+
+    DECODE = "decode"
+    TOKENISE = "tokenise"
+    INFER = "infer"
+    PUBLISH = "publish"
+
+
+class WorkerError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class RecordError(WorkerError):
+    """This one event cannot be classified; it becomes a dead letter and the rest goes on."""
+
+    def __init__(self, reason: Reason, stage: Stage, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.stage = stage
+
+
+class RetriableError(WorkerError):
+    """A fault that may pass; retried with back-off, fatal when it stays."""
+
+
+class InferenceError(RetriableError):
+    """The session failed on a batch."""
+
+
+class OutOfMemoryError(InferenceError):
+    """The device has no memory left for this batch; a smaller one may fit."""
+
+
+class BrokerError(RetriableError):
+    """The broker is away, or answered that it cannot now."""
+
+
+class FencedError(WorkerError):
+    """Another member owns what was ours; publish and commit nothing more for it."""
+
+
+class FatalError(WorkerError):
+    """The process must stop; `exit_code` says why."""
+
+    exit_code = ExitCode.BUG
+
+
+class UsageError(FatalError):
+    """A wrong option or setting."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ArtifactError(FatalError):
+    """The model artifact is missing, altered or does not fit."""
+
+    exit_code = ExitCode.ARTIFACT
+
+
+class TopicError(FatalError):
+    """A topic is missing or may not be used."""
+
+    exit_code = ExitCode.TOPIC
+
+
+class UnreachableError(FatalError):
+    """The broker could not be reached in the time allowed."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class SessionError(FatalError):
+    """The session fails on everything, again and again."""
+
+    exit_code = ExitCode.SESSION
+
+
+class FuseError(FatalError):
+    """More dead letters than the limit allows."""
+
+    exit_code = ExitCode.FUSE
+
+
+class DeliveryError(FatalError):
+    """Outputs cannot be published, and trying again will not help."""
+
+    exit_code = ExitCode.DELIVERY
+
+
+class StalledError(FatalError):
+    """The worker makes no progress and cannot recover by itself."""
+
+    exit_code = ExitCode.STALLED
+
+
+class PortTakenError(FatalError):
+    """The port for health and metrics is in use."""
+
+    exit_code = ExitCode.PORT_TAKEN

@@ -1,0 +1,75 @@
+"""Every metric of the worker, once: its name, its kind and its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_TOKENS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+_SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75)
+
+
+class Metrics:
+    """One instance for each worker, in a registry of its own; components are handed this object.
+
+    Every attribute is a metric; its help text is its documentation (``docs/metrics.md`` is generated from here).
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.events_in = self._counter("events_in", "Records taken from the input topic.")
+        self.events_out = self._counter("events_out", "Classified reviews acknowledged by the broker.")
+        self.tombstones = self._counter("tombstones", "Tombstones passed through and acknowledged.")
+        self.dead_letters = self._counter(
+            "dead_letters", "Events acknowledged on the dead-letter topic, by reason.", ["reason"]
+        )
+        self.dropped_stale = self._counter(
+            "stale_events", "Records dropped because their assignment had ended; another member reads them again."
+        )
+        self.labels = self._counter("predictions", "Predictions, by label.", ["label"])
+        self.batches = self._counter("batches", "Batches computed.")
+        self.batch_reviews = self._histogram("batch_reviews", "Reviews of a batch.", _COUNTS)
+        self.batch_tokens = self._histogram("batch_tokens", "Padded tokens of a batch.", _TOKENS)
+        self.padding_waste = self._histogram("padding_waste", "1 - real / padded tokens of a batch.", _SHARES)
+        self.real_tokens = self._counter("real_tokens", "Tokens of reviews computed, without padding.")
+        self.padded_tokens = self._counter("padded_tokens", "Tokens computed, padding included.")
+        self.queue_reviews = self._gauge("queue_reviews", "Reviews waiting for a batch.")
+        self.queue_seconds = self._histogram("queue_seconds", "Wait of a batch's oldest review in the queue.", _SECONDS)
+        self.prepare_seconds = self._histogram(
+            "prepare_seconds", "Decoding and tokenising one chunk of records.", _SECONDS
+        )
+        self.inference_seconds = self._histogram("inference_seconds", "Computing one batch.", _SECONDS)
+        self.publish_seconds = self._histogram(
+            "publish_seconds", "From handing a group of records to the producer to their acknowledgement.", _SECONDS
+        )
+        self.worker_seconds = self._histogram(
+            "worker_seconds", "From intake of a record to its acknowledged output, a sample of each group.", _SECONDS
+        )
+        self.end_to_end_seconds = self._histogram(
+            "end_to_end_seconds", "From a record's own timestamp to its acknowledged output, a sample of each group.",
+            _SECONDS,
+        )
+        self.in_flight_reviews = self._gauge("in_flight_reviews", "Records between intake and acknowledged output.")
+        self.in_flight_bytes = self._gauge("in_flight_bytes", "Their bytes of key and value.")
+        self.lag = self._gauge("lag", "Records of a partition not yet committed, by partition.", ["partition"])
+        self.assigned_partitions = self._gauge("assigned_partitions", "Partitions assigned to this worker.")
+        self.rebalances = self._counter("rebalances", "Assignments received.")
+        self.commits = self._counter("commits", "Commits of offsets, by outcome.", ["outcome"])
+        self.inference_failures = self._counter("inference_failures", "Failed computations, by kind.", ["kind"])
+        self.retries = self._counter("retries", "Tries repeated after a fault that may pass, by stage.", ["stage"])
+        self.broker_up = self._gauge("broker_up", "1 while the broker answers.")
+        self.paused = self._gauge("intake_paused", "1 while intake waits because too much is in flight.")
+        self.provider = self._gauge("provider", "1 for the execution provider that the session uses.", ["provider"])
+        self.model = self._gauge("model", "1 for the model in use.", ["name", "version", "precision"])
+
+    def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+        return Counter(f"reviews_worker_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(f"reviews_worker_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(f"reviews_worker_{name}", text, registry=self.registry, buckets=buckets)

@@ -1,0 +1,154 @@
+"""Every setting of the worker: its default, its bounds and its meaning, once.
+
+The command line, the reference page and the rooms of the worker are fed from here. A setting is read from
+``REVIEWS_WORKER_<SETTING>``; the broker also from ``KAFKA_BOOTSTRAP_SERVERS``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AliasChoices, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENVIRONMENT_PREFIX = "REVIEWS_WORKER_"
+
+Provider = Literal["auto", "cpu", "cuda"]
+Codec = Literal["none", "gzip", "snappy", "lz4", "zstd"]
+LogFormat = Literal["auto", "human", "json"]
+Seconds = Annotated[float, Field(ge=0)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class Settings(BaseSettings):
+    """Frozen; built once at start and handed out room by room."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        env_ignore_empty=True,
+        protected_namespaces=(),
+    )
+
+    # Kafka
+    bootstrap_servers: Name = Field(
+        default="localhost:9092",
+        validation_alias=AliasChoices(
+            "bootstrap_servers", ENVIRONMENT_PREFIX + "BOOTSTRAP_SERVERS", "KAFKA_BOOTSTRAP_SERVERS"
+        ),
+    )
+    """Brokers to start from, ``host:port``, separated by commas."""
+    group: Name = "reviews-worker"
+    """Consumer group; workers of one group share the partitions."""
+    input_topic: Name = "reviews.in"
+    """Topic that the reviews are read from."""
+    output_topic: Name = "reviews.classified"
+    """Topic that the classified reviews go to."""
+    dead_letter_topic: Name = "reviews.dlq"
+    """Topic for events that cannot be classified."""
+    create_topics: bool = True
+    """Create missing topics at start; otherwise a missing topic is an error."""
+    topic_partitions: Annotated[int, Field(ge=1)] = 6
+    """Partitions of a topic that the worker creates."""
+    topic_replication: Annotated[int, Field(ge=-1, le=32767)] = -1
+    """Replication factor of a topic that the worker creates; -1 takes the broker's default."""
+    topic_retention_s: Annotated[float, Field(ge=-1)] = 7 * 24 * 3600.0
+    """Retention of a topic that the worker creates, in seconds; -1 keeps everything."""
+    from_beginning: bool = True
+    """Where a group without committed offsets starts: the oldest record, or only what comes from now on."""
+    read_committed: bool = True
+    """Read only committed transactions of the producers upstream."""
+    session_timeout_s: PositiveSeconds = 30.0
+    """A worker that the broker has not heard of for so long loses its partitions, in seconds."""
+    rebalance_timeout_s: PositiveSeconds = 60.0
+    """How long the group waits for its members when partitions are shared out again, in seconds."""
+    start_timeout_s: PositiveSeconds = 600.0
+    """How long to try to reach the broker at start before giving up, in seconds."""
+    compression: Codec = "lz4"
+    """Compression of what the worker publishes."""
+
+    # The contract
+    text_field: Name = "text"
+    """Member of the event that holds the text; dots go into nested objects (``review.body``)."""
+    result_field: Name = "sentiment"
+    """Member that the worker adds."""
+    max_event_bytes: Annotated[int, Field(ge=1)] = 1_000_000
+    """Largest event that is classified, in bytes; larger ones become dead letters."""
+    max_output_bytes: Annotated[int, Field(ge=1_000)] = 1_048_576
+    """Largest record to publish, in bytes; the output topic's own limit counts too, when it can be read."""
+
+    # Model
+    model: Path | None = None
+    """Folder of the model artifact; without it the bundled model is used."""
+    provider: Provider = "auto"
+    """Where the model runs: ``auto`` takes the GPU where there is one."""
+    device_id: Annotated[int, Field(ge=0)] = 0
+    """Number of the GPU."""
+    inference_threads: Annotated[int, Field(ge=0)] = 0
+    """Threads of one inference on a CPU; 0 takes the cores that the process may use."""
+    tokeniser_threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """Threads that decode and tokenise."""
+
+    # Batching
+    max_batch_tokens: Annotated[int, Field(ge=0)] = 0
+    """Padded tokens of one batch (longest times count); 0 takes the measured default of the provider."""
+    max_batch_reviews: Annotated[int, Field(ge=0)] = 0
+    """Reviews of one batch; 0 takes the measured default of the provider."""
+    batch_window_reviews: Annotated[int, Field(ge=0)] = 0
+    """Waiting reviews among which those of like length are found; 0 takes the measured default of the provider."""
+    linger_s: Seconds = 0.0
+    """How long a review may wait for company while the session is idle, in seconds."""
+    max_wait_s: PositiveSeconds = 5.0
+    """A review that has waited for so long in the worker goes into the next batch, in seconds."""
+
+    # Flow
+    max_in_flight_reviews: Annotated[int, Field(ge=1)] = 4096
+    """Reviews that may be between intake and acknowledged output; beyond it the worker stops pulling."""
+    max_in_flight_bytes: Annotated[int, Field(ge=1_000_000)] = 64 * 1024 * 1024
+    """The same in bytes of key and value."""
+    commit_interval_s: PositiveSeconds = 1.0
+    """Time between two commits of offsets, in seconds."""
+    grace_period_s: PositiveSeconds = 25.0
+    """How long a stop waits for what is in flight, in seconds; keep it below the supervisor's own limit."""
+    stall_timeout_s: PositiveSeconds = 120.0
+    """Without progress for so long, while there is lag, the worker is no longer alive, in seconds."""
+    retry_attempts: Annotated[int, Field(ge=0)] = 8
+    """How often a failing session is tried again before the process exits."""
+    retry_backoff_s: PositiveSeconds = 0.5
+    """First pause between two tries, in seconds; it doubles each time, up to 30 s."""
+
+    # Dead letters
+    fuse_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of dead letters in the window that stops the worker."""
+    fuse_window_reviews: Annotated[int, Field(ge=1)] = 1000
+    """Reviews that the share is counted over."""
+    fuse_run_length: Annotated[int, Field(ge=1)] = 200
+    """Dead letters in a row that stop the worker."""
+
+    # Surfaces
+    host: Name = "127.0.0.1"
+    """Address of the health and metrics port; ``0.0.0.0`` opens it to other machines."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 6066
+    """Port of ``/healthz``, ``/readyz`` and ``/metrics``; 0 takes a free one."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe message that is logged."""
+    log_format: LogFormat = "auto"
+    """``human`` or ``json``; ``auto`` is human on a terminal, JSON otherwise."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        topics = (self.input_topic, self.output_topic, self.dead_letter_topic)
+        if len(set(topics)) < len(topics):
+            raise ValueError(f"input_topic, output_topic and dead_letter_topic must differ (now {', '.join(topics)})")
+        if 0 < self.batch_window_reviews > self.max_in_flight_reviews:
+            raise ValueError("batch_window_reviews must not exceed max_in_flight_reviews")
+        if "." in self.result_field:
+            raise ValueError("result_field names a member of the event itself and has no dots")
+        if self.result_field == self.text_field.split(".", 1)[0]:
+            raise ValueError("result_field must not replace the member that holds the text")
+        return self
