@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from worker.errors import RecordError
+
 Headers = tuple[tuple[str, bytes | None], ...]
 """Kafka record headers: a sequence of pairs; a name may repeat."""
 
@@ -60,6 +65,43 @@ class Prediction:
     tokens: int
     """Tokens that the model read, ``[CLS]`` and ``[SEP]`` included."""
     truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Token ids that fit the model: int32, shape ``[length]``, ``[CLS]`` first and ``[SEP]`` last."""
+
+    ids: npt.NDArray[np.int32]
+    truncated: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One record on its way through the worker, from intake to acknowledged output.
+
+    A record to classify has an `encoding` and waits for its `outcome`. A tombstone and a rejected event have no
+    encoding; the outcome of a tombstone is its own null value (`TOMBSTONE`), that of a rejected event its error.
+    """
+
+    record: Record
+    encoding: Encoding | None
+    has_result: bool
+    """The event already has a member named as the one that the worker adds."""
+    arrived_at: float
+    """Monotonic seconds at intake."""
+    waiting_since: float
+    """Monotonic seconds from which its age counts: earlier than `arrived_at` when the event carries a time."""
+    outcome: Prediction | RecordError | Tombstone | None = None
+
+
+class Tombstone:
+    """The outcome of a record without a value; see `TOMBSTONE`."""
+
+
+TOMBSTONE = Tombstone()
 
 
 @dataclass(slots=True)

@@ -10,29 +10,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import sentencepiece
 
 from worker.errors import ArtifactError
+from worker.records import Encoding
 
 SPACE_SYMBOL = "\N{LOWER ONE EIGHTH BLOCK}"
 SPECIAL_PIECES = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
 _SPECIAL_PIECE = re.compile("(" + "|".join(re.escape(piece) for piece in SPECIAL_PIECES) + ")")
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """Token ids that fit the model: int32, shape ``[length]``, ``[CLS]`` first and ``[SEP]`` last."""
-
-    ids: npt.NDArray[np.int32]
-    truncated: bool
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 def normalise_text(text: str, *, lower_case: bool) -> str:
