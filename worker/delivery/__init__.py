@@ -1,0 +1,1 @@
+"""Delivery: results and dead letters published in input order, then committed."""

@@ -1,0 +1,121 @@
+"""Dead letters: how an event that cannot be classified is kept, and the fuse that limits how many there may be."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+
+from worker.errors import FuseError, Reason, RecordError
+from worker.records import OutputRecord, Record
+
+# The names and the form (text) of Kafka Streams' dead letters, KIP-1034; its stack trace is left out.
+EXCEPTION_HEADER = "__streams.errors.exception"
+MESSAGE_HEADER = "__streams.errors.message"
+TOPIC_HEADER = "__streams.errors.topic"
+PARTITION_HEADER = "__streams.errors.partition"
+OFFSET_HEADER = "__streams.errors.offset"
+# What Kafka Streams has no name for: `Reason` and `Stage`, for machines.
+REASON_HEADER = "reviews_worker.errors.reason"
+STAGE_HEADER = "reviews_worker.errors.stage"
+
+_REMEDIES = {
+    Reason.NOT_UTF8: "check that the producer writes UTF-8 JSON, and input_topic",
+    Reason.NOT_JSON: "check that the producer writes plain JSON (no schema registry prefix), and input_topic",
+    Reason.NOT_OBJECT: "check that the producer writes one JSON object for each record, and input_topic",
+    Reason.TEXT_MISSING: "check that text_field names the member that the producer fills",
+    Reason.TEXT_NOT_STRING: "check that text_field names the member that holds the text itself",
+    Reason.TEXT_BLANK: "check what the producer sends as text, and text_field",
+    Reason.EVENT_TOO_LARGE: "raise max_event_bytes, or let the producer send less",
+    Reason.OUTPUT_TOO_LARGE: "raise max.message.bytes of the output topic and max_output_bytes",
+    Reason.INFERENCE_FAILED: "check the model with 'reviews-worker check'",
+}
+
+
+def dead_letter(record: Record, error: RecordError, topic: str, partition: int) -> OutputRecord:
+    """Return the dead letter for `record`: its key, value, headers and timestamp untouched, and headers added.
+
+    The added headers come last, so a dead letter that failed once more says the latest failure in the last header of
+    each name. All are UTF-8 text, partition and offset in decimal.
+    """
+    source = record.partition
+    added = (
+        (EXCEPTION_HEADER, _exception_name(error)),
+        (MESSAGE_HEADER, str(error)),
+        (TOPIC_HEADER, source.topic),
+        (PARTITION_HEADER, str(source.partition)),
+        (OFFSET_HEADER, str(record.offset)),
+        (REASON_HEADER, error.reason.value),
+        (STAGE_HEADER, error.stage.value),
+    )
+    headers = (*record.headers, *((name, text.encode(errors="replace")) for name, text in added))
+    return OutputRecord(topic, partition, record.key, record.value, headers, record.timestamp_ms)
+
+
+class DeadLetterFuse:
+    """Stops the worker before a wrong producer or a wrong setting drains the input topic into the dead letters.
+
+    It blows when the last `run_length` events were all dead letters, or when `share` or more of the last
+    `window_reviews` events were, once there have been so many. Not thread-safe; constant time for each event,
+    whatever `record_classified` counts.
+    """
+
+    def __init__(self, share: float, window_reviews: int, run_length: int) -> None:
+        if not (0 < share <= 1 and window_reviews >= 1 and run_length >= 1):
+            raise ValueError(f"no such fuse: share {share}, window {window_reviews}, run length {run_length}")
+        self.window_reviews = window_reviews
+        self.run_length = run_length
+        self.limit = max(1, math.ceil(round(share * window_reviews, 9)))
+        """Dead letters in the window that blow the fuse."""
+        self._seen = 0
+        self._run = 0
+        self._dead: deque[tuple[int, Reason | None]] = deque()
+        """Numbers (first is 1) and reasons of the dead letters in the window."""
+
+    def record(self, dead: bool, reason: Reason | None = None) -> None:
+        """Count one event. Raises `FuseError`, and again for each further dead letter, while a limit is reached."""
+        if not dead:
+            self.record_classified(1)
+            return
+        self._seen += 1
+        self._run += 1
+        self._dead.append((self._seen, reason))
+        self._forget()
+        if self._run >= self.run_length:
+            raise FuseError(f"the last {self._run} events were all dead letters; {self._advice()}")
+        self._check_share()
+
+    def record_classified(self, count: int) -> None:
+        """Count `count` events in a row that are no dead letters; the same as counting them one by one."""
+        if count <= 0:
+            return
+        self._run = 0
+        fills_window = self._seen < self.window_reviews <= self._seen + count
+        if fills_window:
+            self._seen, count = self.window_reviews, count - (self.window_reviews - self._seen)
+            self._check_share()
+        self._seen += count
+        self._forget()
+
+    def _forget(self) -> None:
+        oldest = self._seen - self.window_reviews
+        while self._dead and self._dead[0][0] <= oldest:
+            self._dead.popleft()
+
+    def _check_share(self) -> None:
+        if self._seen >= self.window_reviews and len(self._dead) >= self.limit:
+            raise FuseError(
+                f"{len(self._dead)} of the last {self.window_reviews} events were dead letters "
+                f"(limit {self.limit}); {self._advice()}"
+            )
+
+    def _advice(self) -> str:
+        reasons = Counter(reason for _, reason in self._dead if reason is not None)
+        if not reasons:
+            return "see the headers of the dead letters for the reasons"
+        reason, times = reasons.most_common(1)[0]
+        return f"the most frequent reason is {reason.value} ({times} of {len(self._dead)}): {_REMEDIES[reason]}"
+
+
+def _exception_name(error: RecordError) -> str:
+    kind = type(error)
+    return f"{kind.__module__}.{kind.__qualname__}"
