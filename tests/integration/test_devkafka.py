@@ -1,0 +1,119 @@
+"""A real broker of our own: what clients need from it, and that it never outlives its owner."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import kafka_tools
+import pytest
+from kafka_tools import Message
+
+from worker.devkafka import Cluster, DevKafkaError, LocalCluster, kafka_cluster, readiness
+
+REPOSITORY = Path(__file__).parents[2]
+SPARE_TIME_S = 60
+
+
+@pytest.fixture(scope="module")
+def own_kafka() -> Iterator[LocalCluster]:
+    """Brokers that these tests may kill."""
+    with kafka_cluster(kind="local") as cluster:
+        yield cluster
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_every_codec_comes_through_unchanged(kafka: Cluster, topic_names, codec: str) -> None:
+    await kafka_tools.create_topics(kafka.bootstrap_servers, topic_names.input, config={"compression.type": "gzip"})
+    values = [f"review {number} ".encode() * 50 for number in range(200)]
+    # The topic's own codec is another one, so the broker itself has to unpack what it was sent.
+    await kafka_tools.create_topics(kafka.bootstrap_servers, topic_names.output, config={"compression.type": "lz4"})
+    for topic in (topic_names.input, topic_names.output):
+        await kafka_tools.produce(kafka.bootstrap_servers, topic, values, compression=codec)
+        records = await kafka_tools.consume_all(kafka.bootstrap_servers, topic, count=len(values))
+        assert [record.value for record in records] == values
+
+
+async def test_key_headers_timestamp_and_partition_are_kept(kafka: Cluster, topic_names) -> None:
+    await kafka_tools.create_topics(kafka.bootstrap_servers, topic_names.input, partitions=3)
+    message = Message(b"{}", b"key", [("trace", b"1"), ("trace", b"2")], timestamp_ms=1_700_000_000_123, partition=2)
+    await kafka_tools.produce(kafka.bootstrap_servers, topic_names.input, [message])
+    (record,) = await kafka_tools.consume_all(kafka.bootstrap_servers, topic_names.input)
+    assert (record.key, record.value, record.timestamp) == (message.key, message.value, message.timestamp_ms)
+    assert (record.partition, list(record.headers)) == (2, list(message.headers))
+
+
+async def test_read_committed_leaves_an_aborted_transaction_out(kafka: Cluster, topic_names) -> None:
+    servers, topic, identity = kafka.bootstrap_servers, topic_names.input, topic_names.group
+    await kafka_tools.create_topics(servers, topic)
+    await kafka_tools.produce(servers, topic, [b"aborted"], transactional_id=identity, abort=True)
+    await kafka_tools.produce(servers, topic, [b"committed"], transactional_id=identity)
+    committed = await kafka_tools.consume_all(servers, topic, read_committed=True)
+    everything = await kafka_tools.consume_all(servers, topic, count=2)
+    assert [record.value for record in committed] == [b"committed"]
+    assert [record.value for record in everything] == [b"aborted", b"committed"]
+
+
+async def test_a_deadline_says_what_was_seen(kafka: Cluster, topic_names) -> None:
+    await kafka_tools.create_topics(kafka.bootstrap_servers, topic_names.input)
+    await kafka_tools.produce(kafka.bootstrap_servers, topic_names.input, [b"the only one"])
+    with pytest.raises(AssertionError, match=r"2 records within 1 s; seen: 1 records .*the only one"):
+        await kafka_tools.consume_all(kafka.bootstrap_servers, topic_names.input, count=2, deadline_s=1)
+
+
+async def test_a_group_without_commits_has_no_offsets(kafka: Cluster, topic_names) -> None:
+    assert await kafka_tools.committed_offsets(kafka.bootstrap_servers, topic_names.group) == {}
+
+
+async def test_data_survive_a_killed_and_a_stopped_broker(own_kafka: LocalCluster, topic_names) -> None:
+    servers, topic = own_kafka.bootstrap_servers, topic_names.input
+    await kafka_tools.create_topics(servers, topic)
+    await kafka_tools.produce(servers, topic, [b"before the kill"])
+    killed = own_kafka.pids[1]
+    own_kafka.kill_broker(1)
+    assert own_kafka.pids == {}
+    own_kafka.start_broker(1)
+    await kafka_tools.produce(servers, topic, [b"before the stop"])
+    own_kafka.stop_broker(1)
+    own_kafka.start_broker(1)
+    assert own_kafka.pids[1] != killed
+    assert own_kafka.bootstrap_servers == servers
+    records = await kafka_tools.consume_all(servers, topic, count=2)
+    assert [record.value for record in records] == [b"before the kill", b"before the stop"]
+
+
+def test_a_broker_that_cannot_start_shows_its_log() -> None:
+    with (
+        pytest.raises(DevKafkaError, match="the end of its log") as raised,
+        kafka_cluster(kind="local", properties={"log.retention.ms": "for ever"}),
+    ):
+        pass
+    assert "Invalid value for ever for configuration log.retention.ms" in str(raised.value)
+    assert "127.0.0.1" in str(raised.value)
+
+
+OWNER = """
+import signal
+from worker.devkafka import kafka_cluster
+with kafka_cluster(kind="local") as cluster:
+    print(cluster.bootstrap_servers, cluster.folder, flush=True)
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_an_owner_that_is_killed_leaves_no_broker_behind(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as owner:
+        servers, folder = owner.stdout.readline().split()
+        assert readiness.port_is_open(servers)
+        owner.send_signal(number)
+        # Whoever cleans up after the owner holds its standard error open until all is done.
+        _, errors = owner.communicate(timeout=SPARE_TIME_S)
+    assert errors == ""
+    assert not readiness.port_is_open(servers)
+    assert not Path(folder).exists()

@@ -1,0 +1,221 @@
+"""Plain asynchronous functions on aiokafka for tests: create topics, produce, consume, look at offsets.
+
+Each takes the bootstrap servers first, opens its own client and closes it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, for_code
+from aiokafka.structs import RecordMetadata
+
+DEADLINE_S = 30.0
+RETRY_PAUSE_S = 0.1
+
+
+@dataclass(frozen=True)
+class Message:
+    """One record to produce."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    timestamp_ms: int | None = None
+    partition: int | None = None
+
+
+async def create_topics(
+    bootstrap_servers: str,
+    *names: str,
+    partitions: int = 1,
+    replication: int = -1,
+    config: Mapping[str, str] | None = None,
+) -> None:
+    """Create topics and wait until they can be used; raises KafkaError when one cannot be created or exists already."""
+    # aiokafka takes -1, the broker's own default, only together with an assignment of replicas, be it empty.
+    assignments: dict[int, list[int]] | None = {} if replication == -1 else None
+    topics = [NewTopic(name, partitions, replication, assignments, dict(config or {})) for name in names]
+    async with _admin(bootstrap_servers) as admin:
+        response = await admin.create_topics(topics)
+        for name, code, *message in response.topic_errors:
+            if code:
+                raise for_code(code)(f"{name}: {message}")
+        async with asyncio.timeout(DEADLINE_S):
+            while not await _have_leaders(admin, names, partitions):
+                await asyncio.sleep(RETRY_PAUSE_S)
+
+
+async def delete_topics(bootstrap_servers: str, *names: str) -> None:
+    """Delete topics; returns when the controller has accepted it."""
+    async with _admin(bootstrap_servers) as admin:
+        await admin.delete_topics(list(names))
+
+
+async def produce(
+    bootstrap_servers: str,
+    topic: str,
+    messages: Iterable[Message | bytes | None],
+    *,
+    compression: str | None = None,
+    transactional_id: str | None = None,
+    abort: bool = False,
+) -> list[RecordMetadata]:
+    """Send `messages` in order, acknowledged by all replicas; bytes are a value without a key.
+
+    With a `transactional_id` all go into one transaction, which is committed, or aborted when `abort` is set.
+    """
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap_servers,
+        acks="all",
+        enable_idempotence=True,
+        compression_type=compression,
+        transactional_id=transactional_id,
+        linger_ms=5,
+    )
+    async with producer:
+        if transactional_id is None:
+            return await _send_all(producer, topic, messages)
+        await producer.begin_transaction()
+        sent = await _send_all(producer, topic, messages)
+        await (producer.abort_transaction() if abort else producer.commit_transaction())
+        return sent
+
+
+async def consume_all(
+    bootstrap_servers: str,
+    topic: str,
+    *,
+    count: int | None = None,
+    until: Callable[[list[ConsumerRecord]], bool] | None = None,
+    read_committed: bool = False,
+    deadline_s: float = DEADLINE_S,
+) -> list[ConsumerRecord]:
+    """All records of a topic from its beginning, without a group; per partition they are in order.
+
+    Ends when there are `count` of them or more, or when `until` is true of what was read; with neither, at the end of
+    each partition as it is now. Raises AssertionError that says what was seen when the deadline passes first.
+    """
+    seen: list[ConsumerRecord] = []
+    try:
+        async with asyncio.timeout(deadline_s), _reader(bootstrap_servers, topic, read_committed) as consumer:
+            done = await _condition(consumer, seen, count, until)
+            while not await done():
+                for records in (await consumer.getmany(timeout_ms=100)).values():
+                    seen.extend(records)
+    except TimeoutError:
+        wanted = "what was waited for" if count is None else f"{count} records"
+        raise AssertionError(f"{topic}: no sign of {wanted} within {deadline_s:g} s; {describe(seen)}") from None
+    return seen
+
+
+def describe(records: Sequence[ConsumerRecord]) -> str:
+    """What was read, in a line or two: how many per partition, and the last few."""
+    per_partition = Counter(record.partition for record in records)
+    counts = ", ".join(f"partition {number}: {seen}" for number, seen in sorted(per_partition.items()))
+    last = "; ".join(
+        f"{record.partition}/{record.offset} key={record.key!r} value={(record.value or b'')[:80]!r}"
+        for record in records[-3:]
+    )
+    return f"seen: {len(records)} records ({counts or 'none'}){'; last: ' + last if last else ''}"
+
+
+async def committed_offsets(bootstrap_servers: str, group: str) -> dict[TopicPartition, int]:
+    """Next offsets that the group has stored; empty for a group that has none."""
+    async with _admin(bootstrap_servers) as admin, asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                stored = await admin.list_consumer_group_offsets(group)
+            except GroupCoordinatorNotAvailableError:  # the broker makes its own topic at first use
+                await asyncio.sleep(RETRY_PAUSE_S)
+            else:
+                return {partition: offset.offset for partition, offset in stored.items() if offset.offset >= 0}
+
+
+async def end_offsets(bootstrap_servers: str, topic: str) -> dict[TopicPartition, int]:
+    """The offset after the last record of each partition."""
+    async with _reader(bootstrap_servers, topic, read_committed=False) as consumer:
+        return await consumer.end_offsets(consumer.assignment())
+
+
+async def _send_all(
+    producer: AIOKafkaProducer, topic: str, messages: Iterable[Message | bytes | None]
+) -> list[RecordMetadata]:
+    futures = []
+    for each in messages:
+        message = each if isinstance(each, Message) else Message(each)
+        futures.append(
+            await producer.send(
+                topic,
+                message.value,
+                key=message.key,
+                partition=message.partition,
+                timestamp_ms=message.timestamp_ms,
+                headers=list(message.headers) or None,
+            )
+        )
+    return await asyncio.gather(*futures)
+
+
+async def _condition(
+    consumer: AIOKafkaConsumer,
+    seen: list[ConsumerRecord],
+    count: int | None,
+    until: Callable[[list[ConsumerRecord]], bool] | None,
+) -> Callable[[], object]:
+    if count is not None or until is not None:
+
+        async def enough() -> bool:
+            return (count is not None and len(seen) >= count) or (until is not None and until(seen))
+
+        return enough
+    ends = await consumer.end_offsets(consumer.assignment())
+
+    async def at_the_end() -> bool:
+        return all([await consumer.position(partition) >= end for partition, end in ends.items()])
+
+    return at_the_end
+
+
+async def _have_leaders(admin: AIOKafkaAdminClient, names: Sequence[str], partitions: int) -> bool:
+    described = await admin.describe_topics(list(names))
+    return all(
+        not topic["error_code"]
+        and len(topic["partitions"]) == partitions
+        and all(partition["leader"] >= 0 for partition in topic["partitions"])
+        for topic in described
+    )
+
+
+@asynccontextmanager
+async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
+@asynccontextmanager
+async def _reader(bootstrap_servers: str, topic: str, read_committed: bool) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group, at the beginning of all partitions of a topic that exists."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed" if read_committed else "read_uncommitted",
+        fetch_max_wait_ms=100,
+    )
+    async with consumer, _admin(bootstrap_servers) as admin:
+        (described,) = await admin.describe_topics([topic])
+        if described["error_code"]:
+            raise KafkaError(f"{topic}: {for_code(described['error_code']).__name__}")
+        consumer.assign([TopicPartition(topic, each["partition"]) for each in described["partitions"]])
+        yield consumer

