@@ -1,0 +1,282 @@
+"""The three topics: looked up, and created where that is allowed.
+
+Topics are never created by asking for them: a look-up forbids the broker's own automatic creation, which would give
+them the wrong number of partitions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.metadata import MetadataRequest
+
+from worker.clock import Clock, SystemClock
+from worker.errors import BrokerError, TopicError, UnreachableError, UsageError
+from worker.logs import StateLog
+from worker.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_S = 15.0
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 5.0
+
+_TOPIC_EXISTS = 36
+_UNKNOWN_TOPIC = 3
+_NOT_AUTHORISED = (29, 31)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it should be created."""
+
+    name: str
+    partitions: int
+    replication: int
+    """-1 takes the broker's default."""
+    retention_s: float
+    """-1 keeps everything."""
+
+    @property
+    def configs(self) -> dict[str, str]:
+        """The topic's own settings, in Kafka's names."""
+        return {"retention.ms": str(-1 if self.retention_s < 0 else round(self.retention_s * 1000))}
+
+    @property
+    def command(self) -> str:
+        """How a person creates it with Kafka's own tool."""
+        replication = "" if self.replication < 0 else f" --replication-factor {self.replication}"
+        configs = "".join(f" --config {name}={value}" for name, value in self.configs.items())
+        return f"kafka-topics.sh --create --topic {self.name} --partitions {self.partitions}{replication}{configs}"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDescription:
+    """A topic as it is."""
+
+    name: str
+    partitions: int
+    replication: int
+    configs: dict[str, str] = field(default_factory=dict)
+    """Empty when they may not be read."""
+
+    def integer(self, name: str) -> int | None:
+        """The topic's setting `name` as a number; None when it cannot be read."""
+        value = self.configs.get(name, "")
+        return int(value) if value.lstrip("-").isdigit() else None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicLayout:
+    """What the worker needs to know of its topics."""
+
+    input_partitions: int
+    output_partitions: int
+    dead_letter_partitions: int
+    output_max_bytes: int | None
+    """Largest record batch that the output topic takes; None when it cannot be read."""
+    dead_letter_max_bytes: int | None
+
+
+class TopicAdmin:
+    """Looks up and creates topics. Raises `BrokerError` for what may pass and `TopicError` for what will not."""
+
+    def __init__(self, client: AIOKafkaAdminClient) -> None:
+        self.client = client
+
+    async def describe(self, names: Sequence[str]) -> dict[str, TopicDescription]:
+        """Those of `names` that exist and have a leader for every partition."""
+        # The client's own describe_topics() lets the broker create what is missing.
+        request = MetadataRequest(list(names), allow_auto_topic_creation=False)
+        async with _faults():
+            response = await self.client._send_request(request)
+        found = [topic for topic in response.to_object()["topics"] if _exists(topic)]
+        configs = await self._configs([topic["topic"] for topic in found])
+        return {topic["topic"]: _description(topic, configs.get(topic["topic"], {})) for topic in found}
+
+    async def create(self, specs: Iterable[TopicSpec]) -> list[TopicSpec]:
+        """Create topics and tell which; one that another worker has just created is fine, and not told."""
+        by_name = {spec.name: spec for spec in specs}
+        async with _faults():
+            response = await self.client.create_topics(
+                [_new_topic(spec) for spec in by_name.values()], timeout_ms=int(REQUEST_TIMEOUT_S * 1000)
+            )
+        for name, code, *message in response.topic_errors:
+            _raise_for_creation(by_name[name], code, message[0] if message else "")
+        return [by_name[name] for name, code, *_ in response.topic_errors if code == 0]
+
+    async def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        if not names:
+            return {}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        async with _faults():
+            responses = await self.client.describe_configs(resources)
+        return {
+            name: {entry[0]: entry[1] for entry in entries}
+            for response in responses
+            for code, _, _, name, entries in response.resources
+            if code == 0
+        }
+
+
+@contextlib.asynccontextmanager
+async def open_admin(settings: Settings) -> AsyncIterator[TopicAdmin]:
+    """An admin client that is connected; raises `BrokerError` at once when no broker answers."""
+    try:
+        client = AIOKafkaAdminClient(
+            bootstrap_servers=settings.bootstrap_servers, request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000)
+        )
+    except ValueError as error:
+        raise UsageError(f"bootstrap_servers: {settings.bootstrap_servers!r} is no list of host:port") from error
+    try:
+        async with _faults():
+            await client.start()
+        yield TopicAdmin(client)
+    finally:
+        with contextlib.suppress(Exception):  # closing a half-open client may fail; what matters has been said
+            await client.close()
+
+
+async def ensure_topics(settings: Settings, clock: Clock | None = None) -> TopicLayout:
+    """The layout of the three topics, the missing ones created when `create_topics` is on.
+
+    Waits for the broker with back-off, up to `start_timeout_s`, and says so once per change of state. Raises
+    `UnreachableError` when the time is up, `TopicError` when a topic is missing or may not be created.
+    """
+    clock = clock or SystemClock()
+    deadline = clock.monotonic() + settings.start_timeout_s
+    state = StateLog(logger, f"Kafka at {settings.bootstrap_servers}")
+    pause_s = FIRST_PAUSE_S
+    while True:
+        left_s = deadline - clock.monotonic()
+        try:
+            async with asyncio.timeout(max(left_s, 0.001)):
+                layout = await _ensure_once(settings)
+        except (BrokerError, TimeoutError) as error:
+            left_s = deadline - clock.monotonic()
+            if left_s <= 0:
+                raise UnreachableError(
+                    f"Kafka at {settings.bootstrap_servers} was not ready within {settings.start_timeout_s:g} s"
+                    f" ({str(error) or 'no answer'}); check bootstrap_servers and that the broker is up"
+                ) from error
+            if not isinstance(error, _NotReadyError):
+                state.away(str(error) or "no answer", f"trying again for up to {left_s:.0f} s")
+            await asyncio.sleep(min(pause_s, left_s))
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        else:
+            state.back()
+            return layout
+
+
+def topic_specs(settings: Settings, existing: Collection[TopicDescription] = ()) -> list[TopicSpec]:
+    """How the three topics should look: those to write get as many partitions as the input topic has."""
+    known = {topic.name: topic for topic in existing}
+    source = known.get(settings.input_topic)
+    partitions = source.partitions if source else settings.topic_partitions
+    return [
+        TopicSpec(name, partitions, settings.topic_replication, settings.topic_retention_s)
+        for name in (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
+    ]
+
+
+async def create_missing(admin: TopicAdmin, settings: Settings) -> list[TopicSpec]:
+    """Create those of the three topics that are missing, and tell which were created."""
+    specs = topic_specs(settings)
+    found = await admin.describe([spec.name for spec in specs])
+    missing = [spec for spec in topic_specs(settings, found.values()) if spec.name not in found]
+    created = await admin.create(missing) if missing else []
+    for spec in created:
+        logger.info("created topic %s with %d partitions", spec.name, spec.partitions)
+    return created
+
+
+async def _ensure_once(settings: Settings) -> TopicLayout:
+    names = (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
+    async with open_admin(settings) as admin:
+        if settings.create_topics:
+            await create_missing(admin, settings)
+        found = await admin.describe(names)
+    if missing := [name for name in names if name not in found]:
+        if settings.create_topics:
+            raise _NotReadyError(f"{', '.join(missing)} created, but not ready yet")
+        raise TopicError(missing_topics_message(settings, missing, found.values()))
+    source, output, dead = (found[name] for name in names)
+    return TopicLayout(
+        input_partitions=source.partitions,
+        output_partitions=output.partitions,
+        dead_letter_partitions=dead.partitions,
+        output_max_bytes=output.integer("max.message.bytes"),
+        dead_letter_max_bytes=dead.integer("max.message.bytes"),
+    )
+
+
+def missing_topics_message(
+    settings: Settings, missing: Collection[str], existing: Collection[TopicDescription] = ()
+) -> str:
+    """One line that names the missing topics and says how to create them."""
+    noun = "topic" if len(missing) == 1 else "topics"
+    commands = " && ".join(spec.command for spec in topic_specs(settings, existing) if spec.name in missing)
+    return (
+        f"{noun} {', '.join(missing)} not found at {settings.bootstrap_servers}; create with"
+        f" `reviews-worker topics --create`, or let the worker create them (create_topics), or: {commands}"
+    )
+
+
+class _NotReadyError(BrokerError):
+    """The broker answers, but a topic has no leader yet: usual for a moment after its creation."""
+
+
+@contextlib.asynccontextmanager
+async def _faults() -> AsyncIterator[None]:
+    """aiokafka's errors as ours."""
+    try:
+        yield
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BrokerError(str(error) or type(error).__name__) from error
+    except (AttributeError, AssertionError) as error:
+        # The admin client assumes a controller and a node; a cluster that is just starting has neither.
+        raise BrokerError("the cluster has no controller yet") from error
+
+
+def _exists(topic: dict[str, Any]) -> bool:
+    code = topic["error_code"]
+    if code in _NOT_AUTHORISED:
+        raise TopicError(f"{topic['topic']}: this worker's user may not describe the topic; grant DESCRIBE on it")
+    if code in (0, _UNKNOWN_TOPIC):
+        return code == 0 and all(partition["leader"] >= 0 for partition in topic["partitions"])
+    error = for_code(code)
+    if getattr(error, "retriable", False):
+        return False
+    raise TopicError(f"{topic['topic']}: {error.__name__} ({getattr(error, 'description', '')})")
+
+
+def _description(topic: dict[str, Any], configs: dict[str, str]) -> TopicDescription:
+    partitions = topic["partitions"]
+    return TopicDescription(topic["topic"], len(partitions), min(len(p["replicas"]) for p in partitions), configs)
+
+
+def _new_topic(spec: TopicSpec) -> NewTopic:
+    # The client takes the broker's default replication only beside an (empty) assignment of replicas.
+    return NewTopic(spec.name, spec.partitions, spec.replication, {} if spec.replication < 0 else None, spec.configs)
+
+
+def _raise_for_creation(spec: TopicSpec, code: int, message: str | None) -> None:
+    if code in (0, _TOPIC_EXISTS):
+        return
+    if code in _NOT_AUTHORISED:
+        raise TopicError(
+            f"{spec.name}: missing, and this worker's user may not create it; grant CREATE, or run: {spec.command}"
+        )
+    error = for_code(code)
+    reason = f"{error.__name__}: {message or getattr(error, 'description', '')}".rstrip(": ")
+    if getattr(error, "retriable", False):
+        raise BrokerError(f"{spec.name}: {reason}")
+    raise TopicError(f"{spec.name}: cannot be created ({reason})")
