@@ -2,6 +2,7 @@
 
 from worker.batching.batch import Batch
 from worker.batching.ladder import ShapeLadder
-from worker.batching.queue import BatchLimits, BatchQueue
+from worker.batching.limits import BatchLimits
+from worker.batching.queue import BatchQueue
 
 __all__ = ["Batch", "BatchLimits", "BatchQueue", "ShapeLadder"]

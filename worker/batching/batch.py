@@ -13,7 +13,8 @@ from worker.records import Encoding, Entry
 TokenIds = npt.NDArray[np.int32]
 Lengths = npt.NDArray[np.int32]
 
-PADDING_ROW_LENGTH = 1
+EMPTY_ROW_LENGTH = 1
+"""Length of a row without an entry: attention over no token at all would divide by zero."""
 
 
 class Batch:
@@ -49,15 +50,16 @@ class Batch:
     def arrays(self, pad_id: int) -> tuple[TokenIds, Lengths]:
         """Token ids ``[rows, length]`` and their lengths ``[rows]``, both int32; unused places hold `pad_id`.
 
-        Row i belongs to ``entries[i]``. Rows beyond the last entry exist only with a ladder; they hold one `pad_id`
-        each (a length of zero would divide by zero in a softmax), and the caller drops their results.
+        Row i belongs to ``entries[i]``. Rows beyond the last entry exist only with a ladder; each counts as a review of
+        one `pad_id`, and the caller drops its result.
         """
         ids = np.full((self.rows, self.length), pad_id, dtype=np.int32)
-        lengths = np.full(self.rows, PADDING_ROW_LENGTH, dtype=np.int32)
+        lengths = np.full(self.rows, EMPTY_ROW_LENGTH, dtype=np.int32)
+        # Row by row is faster than one scatter through a mask, but for hundreds of very short reviews.
         for row, encoding in enumerate(self._encodings):
-            size = len(encoding.ids)
-            ids[row, :size] = encoding.ids
-            lengths[row] = size
+            length = len(encoding.ids)
+            ids[row, :length] = encoding.ids
+            lengths[row] = length
         return ids, lengths
 
     def split(self) -> tuple[Batch, Batch]:

@@ -2,72 +2,55 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
+from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from operator import itemgetter
 
 from worker.batching.batch import Batch
-from worker.batching.ladder import ShapeLadder
+from worker.batching.cut import densest_cut
+from worker.batching.limits import BatchLimits
 from worker.records import Entry
 
 _Waiting = tuple[float, int, Entry]
-"""`Entry.waiting_since`, a number that breaks ties in order of arrival, and the entry: the smallest is the oldest."""
+"""`Entry.waiting_since`, the number of its arrival, and the entry: the smallest one is the oldest."""
 
-
-@dataclass(frozen=True, slots=True)
-class BatchLimits:
-    """What bounds a batch and a wait. Raises ValueError for limits that contradict each other."""
-
-    max_batch_tokens: int
-    """Padded tokens of a batch: rows times length, after rounding to the ladder."""
-    max_batch_reviews: int
-    """Reviews of a batch."""
-    window_reviews: int
-    """The oldest waiting reviews, among which those of like length are found."""
-    linger_s: float = 0.0
-    """How long a review may wait in this process for company."""
-    max_wait_s: float = 5.0
-    """Age at which a review waits no longer for company."""
-    ladder: ShapeLadder | None = None
-    """The shapes that batches may have; None for any."""
-
-    def __post_init__(self) -> None:
-        if min(self.max_batch_tokens, self.max_batch_reviews, self.window_reviews) < 1:
-            raise ValueError("max_batch_tokens, max_batch_reviews and window_reviews must be positive")
-        if self.linger_s < 0 or self.max_wait_s < 0:
-            raise ValueError("linger_s and max_wait_s must not be negative")
-        if self.ladder is not None and self.ladder.rows[-1] < self.max_batch_reviews:
-            raise ValueError(
-                f"the ladder's last row rung, {self.ladder.rows[-1]}, is below max_batch_reviews,"
-                f" {self.max_batch_reviews}"
-            )
+_oldest_of = itemgetter(0)  # of a heap
 
 
 class BatchQueue:
-    """Entries waiting for a batch. Not thread-safe; never blocks."""
+    """Entries that wait, oldest first. Not thread-safe; never blocks and never asks for the time.
+
+    Each batch is cut around an *anchor* from its neighbours in length (see `worker.batching.cut`), found among the
+    `window_reviews` oldest. The anchor is the oldest, by `Entry.waiting_since`: the age of its event counts. So that
+    old events that keep arriving hold nobody back for long, every second batch is cut around the entry that
+    arrived first, once that one has been here for `max_wait_s`. No entry starves: from then on, it waits for at most
+    two batches for each entry that arrived before it.
+    """
 
     def __init__(self, limits: BatchLimits) -> None:
         self.limits = limits
-        self._ladder = limits.ladder
         self._max_tokens = limits.max_batch_tokens
         self.clear()
 
     def clear(self) -> None:
         """Drop everything that waits."""
-        self._by_length: dict[int, list[_Waiting]] = {}  # padded length -> heap, oldest first; never an empty one
-        self._lengths: list[int] = []  # its keys, ascending
-        self._in_window = 0
-        self._beyond: list[_Waiting] = []  # heap of what the window has no room for
+        self._arrived: OrderedDict[int, _Waiting] = OrderedDict()  # all that waits, by number of arrival
         self._arrivals = 0
-        self._real_tokens = 0
-        self._earliest_arrival: float | None = None
+        self._window: dict[int, list[_Waiting]] = {}  # padded length -> heap; no heap is empty
+        self._lengths: list[int] = []  # the window's lengths, ascending
+        self._in_window = 0
+        self._beyond: list[_Waiting] = []  # heap of what is too young for the window
+        self._tokens = 0  # of all that waits, rounded to the ladder
+        self._arrival_was_first = False
 
     def __len__(self) -> int:
-        return self._in_window + len(self._beyond)
+        return len(self._arrived)
 
     def append(self, entry: Entry) -> None:
-        """Let `entry` wait; raises ValueError for one without an encoding, and for one larger than a whole batch."""
+        """Let `entry` wait; raises ValueError for one without an encoding and for one larger than a whole batch."""
         self.extend((entry,))
 
     def extend(self, entries: Iterable[Entry]) -> None:
@@ -76,79 +59,81 @@ class BatchQueue:
             length = self._padded_length(entry)
             self._arrivals += 1
             waiting = (entry.waiting_since, self._arrivals, entry)
+            self._arrived[self._arrivals] = waiting
+            self._tokens += length
             if self._in_window < self.limits.window_reviews:
                 self._admit(waiting, length)
             else:
                 heappush(self._beyond, waiting)
-            self._real_tokens += len(entry.encoding.ids)  # type: ignore[union-attr]
-            if self._earliest_arrival is not None and entry.arrived_at < self._earliest_arrival:
-                self._earliest_arrival = entry.arrived_at
 
     def next_batch(self, now: float, *, drain: bool = False) -> Batch | None:
-        """Cut the next batch, or answer None: nothing waits, or what waits may still `linger` for company.
+        """Cut the next batch, or answer None: nothing waits, or what waits may still linger for company.
 
         `now` is monotonic seconds. With `drain` nothing lingers.
         """
         ready_at = self.ready_at(now)
         if ready_at is None or (ready_at > now and not drain):
             return None
-        batch = Batch(self._cut(), self._ladder)
-        self._real_tokens -= batch.real_tokens
-        self._earliest_arrival = None
+        anchor = self._padded_length(self._bring_forward_anchor(now))
+        cut = densest_cut(
+            self._lengths, self._window, bisect_left(self._lengths, anchor), self._max_tokens, self.limits
+        )
+        batch = Batch(self._take(cut.longest, cut.rows), self.limits.ladder)
         self._refill()
         return batch
 
     def ready_at(self, now: float) -> float | None:
-        """The monotonic time from which `next_batch` answers a batch, `now` at the earliest; None while nothing waits.
+        """Say from when on `next_batch` answers a batch, `now` at the earliest; None while nothing waits.
 
-        It may come closer when more entries arrive.
+        It may come earlier when more entries arrive.
         """
-        if not len(self):
+        if not self._arrived:
             return None
         if self.limits.linger_s == 0 or self._is_full():
             return now
-        if self._earliest_arrival is None:
-            self._earliest_arrival = min(waiting[2].arrived_at for heap in self._heaps() for waiting in heap)
+        lingered_at = self._first_arrived()[2].arrived_at + self.limits.linger_s
         overdue_at = self._oldest()[0] + self.limits.max_wait_s
-        return max(now, min(self._earliest_arrival + self.limits.linger_s, overdue_at))
+        return max(now, min(lingered_at, overdue_at))
 
     def limit_tokens(self, max_batch_tokens: int) -> None:
-        """Cut batches of at most so many padded tokens from now on, and never more than the limits allow.
+        """From now on cut batches of at most so many padded tokens, and never of more than the limits allow.
 
-        An entry that is larger than this (not than the limits) is cut alone.
+        An entry that is larger than this, though not larger than the limits, is cut alone. Raises ValueError below 1.
         """
         if max_batch_tokens < 1:
             raise ValueError(f"max_batch_tokens must be positive (now {max_batch_tokens})")
         self._max_tokens = min(max_batch_tokens, self.limits.max_batch_tokens)
 
-    def _heaps(self) -> Iterable[list[_Waiting]]:
-        yield from self._by_length.values()
-        if self._beyond:
-            yield self._beyond
+    def _is_full(self) -> bool:
+        return len(self._arrived) >= self.limits.max_batch_reviews or self._tokens >= self._max_tokens
+
+    def _first_arrived(self) -> _Waiting:
+        return next(iter(self._arrived.values()))
 
     def _oldest(self) -> _Waiting:
-        return min(heap[0] for heap in self._heaps())
-
-    def _is_full(self) -> bool:
-        return len(self) >= self.limits.max_batch_reviews or self._real_tokens >= self._max_tokens
+        oldest: _Waiting = min(map(_oldest_of, self._window.values()))
+        return min(oldest, self._beyond[0]) if self._beyond else oldest
 
     def _padded_length(self, entry: Entry) -> int:
         if entry.encoding is None:
             raise ValueError(f"This is a bug: {entry.record.source} has no encoding and cannot wait for a batch")
         length = len(entry.encoding.ids)
-        if self._ladder:
-            length = self._ladder.round_length(length)
-        if length > self.limits.max_batch_tokens:
+        ladder = self.limits.ladder
+        cost = length
+        if ladder is not None:
+            length = ladder.round_length(length)
+            cost = length * ladder.rows[0]
+        if cost > self.limits.max_batch_tokens:
             raise ValueError(
-                f"This is a bug: {entry.record.source} has {length} tokens, more than a whole batch may have"
+                f"This is a bug: {entry.record.source} costs {cost} tokens, more than a whole batch may have"
                 f" ({self.limits.max_batch_tokens})"
             )
         return length
 
     def _admit(self, waiting: _Waiting, length: int) -> None:
-        heap = self._by_length.get(length)
+        heap = self._window.get(length)
         if heap is None:
-            self._by_length[length] = [waiting]
+            self._window[length] = [waiting]
             insort(self._lengths, length)
         else:
             heappush(heap, waiting)
@@ -159,40 +144,42 @@ class BatchQueue:
             waiting = heappop(self._beyond)
             self._admit(waiting, self._padded_length(waiting[2]))
 
-    def _cost(self, rows: int, length: int) -> int:
-        return (self._ladder.round_rows(rows) if self._ladder else rows) * length
+    def _bring_forward_anchor(self, now: float) -> Entry:
+        """Choose the anchor, and see to it that it is in the window, where it is the first of its length."""
+        anchor = self._first_arrived()
+        overdue = now - anchor[2].arrived_at >= self.limits.max_wait_s
+        self._arrival_was_first = overdue and not self._arrival_was_first
+        if not self._arrival_was_first:
+            anchor = self._oldest()
+        _, number, entry = anchor
+        length = self._padded_length(entry)
+        heap = self._window.get(length)
+        if heap is None or anchor not in heap:
+            self._beyond.remove(anchor)
+            heapify(self._beyond)
+            self._admit((-math.inf, number, entry), length)
+        elif heap[0] is not anchor:
+            heap[heap.index(anchor)] = (-math.inf, number, entry)
+            heapify(heap)
+        return entry
 
-    def _cut(self) -> list[Entry]:
-        """Take the oldest and its neighbours in length, each time the one that adds the least padding."""
-        oldest = self._oldest()
-        anchor = self._padded_length(oldest[2])
-        if self._beyond and self._beyond[0] is oldest:
-            self._admit(heappop(self._beyond), anchor)
-        longest, entries = anchor, self._take(anchor, 1)
-        while len(entries) < self.limits.max_batch_reviews:
-            index = bisect_left(self._lengths, anchor)
-            below = self._lengths[index - 1] if index else 0
-            while index < len(self._lengths) and self._lengths[index] < anchor:
-                index += 1
-            above = self._lengths[index] if index < len(self._lengths) else 0
-            if not below and not above:
-                break
-            padding_above = max(0, above - longest) * len(entries)
-            if above and (not below or padding_above <= longest - below):
-                length = above
+    def _take(self, index: int, count: int) -> list[Entry]:
+        """Remove `count` entries from the window, from ``lengths[index]`` downwards, of each length the oldest."""
+        entries: list[Entry] = []
+        above = index + 1
+        while len(entries) < count:
+            length = self._lengths[index]
+            heap = self._window[length]
+            missing = count - len(entries)
+            if len(heap) <= missing:
+                taken = self._window.pop(length)
+                index -= 1
             else:
-                length = below
-            if self._cost(len(entries) + 1, max(longest, length)) > self._max_tokens:
-                break
-            longest = max(longest, length)
-            entries += self._take(length, 1)
+                taken = [heappop(heap) for _ in range(missing)]
+            for _, number, entry in taken:
+                del self._arrived[number]
+                entries.append(entry)
+            self._tokens -= length * len(taken)
+        del self._lengths[index + 1 : above]
+        self._in_window -= count
         return entries
-
-    def _take(self, length: int, count: int) -> list[Entry]:
-        heap = self._by_length[length]
-        taken = [heappop(heap)[2] for _ in range(count)]
-        if not heap:
-            del self._by_length[length]
-            del self._lengths[bisect_left(self._lengths, length)]
-        self._in_window -= len(taken)
-        return taken
