@@ -1,0 +1,207 @@
+"""The ONNX Runtime session: token ids in, probabilities out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from worker.errors import ArtifactError, InferenceError, OutOfMemoryError, UsageError
+from worker.inference import providers
+from worker.inference.artifact import Artifact
+from worker.inference.scores import Scores, probabilities
+
+Ids = npt.NDArray[np.int32]
+Lengths = npt.NDArray[np.int32]
+Provider = Literal["auto", "cpu", "cuda"]
+
+_log = logging.getLogger(__name__)
+
+_FATAL_ONLY = 4  # ONNX Runtime's exceptions say all that its log would say
+_INTEGERS: Mapping[str, type[np.signedinteger[Any]]] = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
+_FLOATS = ("tensor(float)", "tensor(float16)")
+_MATRIX = 2
+_OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "cuda failure 2:", "alloc_failed")
+
+EMPTY_REVIEW_IDS = (2, 3)
+"""``[CLS]`` and ``[SEP]`` where published ALBERTs have them: the shortest input that a model must be able to read."""
+
+
+class Session(Protocol):
+    """What the runner asks of a session. Safe to call from any thread."""
+
+    @property
+    def provider(self) -> str:
+        """``cpu`` or ``cuda``."""
+
+    def warm_up(self) -> None:
+        """Compute once, so that the first batch does not wait for what is done once; raises as `predict` does."""
+
+    def predict(self, ids: Ids, lengths: Lengths) -> Scores:
+        """Probabilities, float32 ``[rows, labels]``, of int32 `ids` ``[rows, length]`` and their `lengths` ``[rows]``.
+
+        Blocks while it computes. Raises `InferenceError`, and `OutOfMemoryError` where a smaller batch may fit.
+        """
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """Where and how wide to compute."""
+
+    provider: Provider = "auto"
+    """``auto`` takes a GPU where there is one and the model is made for it."""
+    device_id: int = 0
+    threads: int = 0
+    """Threads of one inference on a CPU; 0 takes the cores that the process may use."""
+
+
+def open_session(artifact: Artifact, options: SessionOptions | None = None) -> ClassifierSession:
+    """Load the graph of `artifact`; takes seconds for a large model.
+
+    Raises `UsageError` where the provider asked for is not there, `ArtifactError` where the graph cannot be loaded, or
+    its inputs or outputs are not a classifier's.
+    """
+    options = options or SessionOptions()
+    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
+    if _wants_cuda(artifact, options):
+        providers.preload_cuda_libraries()
+        session = _load(artifact, options, cuda=True)
+        if providers.CUDA in session.get_providers():
+            return ClassifierSession(artifact, session, "cuda")
+        remedy = "install the CUDA libraries with the extra: pip install 'reviews-worker[cuda]'"
+        if options.provider == "cuda":
+            raise UsageError(f"provider cuda: ONNX Runtime cannot use the GPU; {remedy}")
+        _log.warning("there is a GPU, but ONNX Runtime cannot use it, so the model runs on the CPU; %s", remedy)
+    return ClassifierSession(artifact, _load(artifact, options, cuda=False), "cpu")
+
+
+class ClassifierSession:
+    """A loaded model; see `Session`."""
+
+    def __init__(self, artifact: Artifact, session: onnxruntime.InferenceSession, provider: str) -> None:
+        self.provider = provider
+        self._artifact = artifact
+        self._session = session
+        self._feeds = _input_feeds(artifact, session)
+        self._output = _output_name(artifact, session)
+
+    def warm_up(self) -> None:
+        """Compute a shortest and a longest review; see `Session`."""
+        for length in (len(EMPTY_REVIEW_IDS), self._artifact.max_length):
+            ids = np.full((1, length), EMPTY_REVIEW_IDS[1], dtype=np.int32)
+            ids[0, 0] = EMPTY_REVIEW_IDS[0]
+            self.predict(ids, np.array([length], dtype=np.int32))
+
+    def predict(self, ids: Ids, lengths: Lengths) -> Scores:
+        """See `Session`."""
+        feeds = {name: feed(ids, lengths) for name, feed in self._feeds.items()}
+        try:
+            logits = self._session.run([self._output], feeds)[0]
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
+            raise _inference_error(error) from error
+        expected = (len(ids), len(self._artifact.labels))
+        if logits.shape != expected:
+            raise InferenceError(f"the model put out the shape {logits.shape} where {expected} was expected")
+        return probabilities(logits)
+
+
+def _wants_cuda(artifact: Artifact, options: SessionOptions) -> bool:
+    if options.provider == "cpu":
+        return False
+    usable = providers.cuda_is_built_in()
+    found = providers.gpu_count() if usable else 0
+    if options.provider == "cuda":
+        if not usable:
+            raise UsageError("provider cuda: this ONNX Runtime has no CUDA; install onnxruntime-gpu, or take auto")
+        if found <= options.device_id:
+            raise UsageError(f"provider cuda: no GPU {options.device_id} here (the driver offers {found}); take auto")
+        return True
+    if found > options.device_id and artifact.precision == "int8":
+        _log.info("%s is an int8 model, which is made for CPUs; the GPU is left alone", artifact.identity)
+        return False
+    return found > options.device_id
+
+
+def _load(artifact: Artifact, options: SessionOptions, *, cuda: bool) -> onnxruntime.InferenceSession:
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = _FATAL_ONLY
+    settings.intra_op_num_threads = options.threads or providers.usable_cores()
+    settings.inter_op_num_threads = 1
+    settings.enable_mem_pattern = False  # a plan for each shape seen: memory that only grows
+    chosen: list[Any] = [providers.CPU]
+    if cuda:
+        # An arena that grows by doubling keeps up to twice the memory of its largest batch.
+        chosen.insert(
+            0, (providers.CUDA, {"device_id": options.device_id, "arena_extend_strategy": "kSameAsRequested"})
+        )
+    try:
+        return onnxruntime.InferenceSession(str(artifact.model_path), settings, providers=chosen)
+    except Exception as error:  # ONNX Runtime's exceptions have no common base
+        raise ArtifactError(f"{artifact.model_path}: ONNX Runtime cannot load it ({_first_line(error)})") from error
+
+
+def _input_feeds(
+    artifact: Artifact, session: onnxruntime.InferenceSession
+) -> dict[str, Callable[[Ids, Lengths], npt.NDArray[Any]]]:
+    """How each input of the graph is made; raises `ArtifactError` for an input that is not known."""
+    feeds = {}
+    for node in session.get_inputs():
+        make = _FEEDS.get(node.name)
+        if make is None:
+            raise ArtifactError(
+                f"{artifact.model_path}: the graph asks for an input {node.name!r}; known are {', '.join(_FEEDS)}"
+            )
+        dtype = _INTEGERS.get(node.type)
+        if dtype is None:
+            raise ArtifactError(f"{artifact.model_path}: the input {node.name!r} is a {node.type}, not int32 or int64")
+        if len(node.shape) != (1 if node.name == "lengths" else _MATRIX):
+            raise ArtifactError(f"{artifact.model_path}: the input {node.name!r} has an unexpected shape, {node.shape}")
+        feeds[node.name] = _feed(make, dtype)
+    if "input_ids" not in feeds or not feeds.keys() & {"lengths", "attention_mask"}:
+        raise ArtifactError(
+            f"{artifact.model_path}: the graph needs the inputs input_ids and lengths or attention_mask"
+        )
+    return feeds
+
+
+def _feed(
+    make: Callable[[Ids, Lengths], npt.NDArray[Any]], dtype: type[np.signedinteger[Any]]
+) -> Callable[[Ids, Lengths], npt.NDArray[Any]]:
+    return lambda ids, lengths: make(ids, lengths).astype(dtype, copy=False)
+
+
+_FEEDS: Mapping[str, Callable[[Ids, Lengths], npt.NDArray[Any]]] = {
+    "input_ids": lambda ids, lengths: ids,
+    "lengths": lambda ids, lengths: lengths,
+    "attention_mask": lambda ids, lengths: np.arange(ids.shape[1]) < lengths[:, None],
+    "token_type_ids": lambda ids, lengths: np.zeros_like(ids),
+}
+
+
+def _output_name(artifact: Artifact, session: onnxruntime.InferenceSession) -> str:
+    outputs = session.get_outputs()
+    node = next((output for output in outputs if output.name == "logits"), outputs[0])
+    labels = node.shape[1] if len(node.shape) == _MATRIX else None
+    if node.type not in _FLOATS or labels is None or (isinstance(labels, int) and labels != len(artifact.labels)):
+        raise ArtifactError(
+            f"{artifact.model_path}: the output {node.name!r} is a {node.type} {node.shape}, not a score for each of"
+            f" the {len(artifact.labels)} labels ({', '.join(artifact.labels)})"
+        )
+    return str(node.name)
+
+
+def _inference_error(error: Exception) -> InferenceError:
+    text = _first_line(error)
+    if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
+        return OutOfMemoryError(f"out of memory ({text})")
+    return InferenceError(f"ONNX Runtime failed ({text})")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:300] if lines else type(error).__name__
