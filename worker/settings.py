@@ -1,30 +1,62 @@
 """Every setting of the worker: its default, its bounds and its meaning, once.
 
 The command line, the reference page and the rooms of the worker are fed from here. A setting is read from
-``REVIEWS_WORKER_<SETTING>``; the broker also from ``KAFKA_BOOTSTRAP_SERVERS``.
+``REVIEWS_WORKER_<SETTING>``; the broker also from ``KAFKA_BOOTSTRAP_SERVERS``. The parts are classes of their own,
+whose docstrings are the headings of ``--help`` and of the reference page.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENVIRONMENT_PREFIX = "REVIEWS_WORKER_"
+DEFAULT_PORT = 6066
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a setting takes, in words, where its type and bounds do not say it."""
+
+    text: str
+
+
+def _check_servers(value: str) -> str:
+    servers = [server.strip() for server in value.split(",")]
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError(f"{server!r} is no host:port")
+    return ",".join(servers)
+
+
+def _without_kubernetes_link(value: object) -> object:
+    # In the namespace of a Kubernetes service called reviews-worker every container is given this variable as a URL.
+    return DEFAULT_PORT if isinstance(value, str) and re.match(r"(tcp|udp)://", value) else value
+
 
 Provider = Literal["auto", "cpu", "cuda"]
 Codec = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 LogFormat = Literal["auto", "human", "json"]
-Seconds = Annotated[float, Field(ge=0)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
+Servers = Annotated[str, AfterValidator(_check_servers), Allowed("host:port, separated by commas")]
+TopicName = Annotated[
+    str,
+    Field(pattern=r"^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$"),
+    Allowed("1 to 249 letters, digits, dots, dashes and underscores"),
+]
+Port = Annotated[int, BeforeValidator(_without_kubernetes_link), Field(ge=0, le=65535)]
 
 
-class Settings(BaseSettings):
-    """Frozen; built once at start and handed out room by room."""
-
+class _Part(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=ENVIRONMENT_PREFIX,
         frozen=True,
@@ -33,23 +65,26 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
         env_ignore_empty=True,
         protected_namespaces=(),
+        # The prefix of the topic name's rule needs a look-ahead.
+        regex_engine="python-re",
     )
 
-    # Kafka
-    bootstrap_servers: Name = Field(
+
+class KafkaSettings(_Part):
+    """Kafka."""
+
+    bootstrap_servers: Servers = Field(
         default="localhost:9092",
-        validation_alias=AliasChoices(
-            "bootstrap_servers", ENVIRONMENT_PREFIX + "BOOTSTRAP_SERVERS", "KAFKA_BOOTSTRAP_SERVERS"
-        ),
+        validation_alias=AliasChoices(ENVIRONMENT_PREFIX + "BOOTSTRAP_SERVERS", "KAFKA_BOOTSTRAP_SERVERS"),
     )
     """Brokers to start from, ``host:port``, separated by commas."""
     group: Name = "reviews-worker"
     """Consumer group; workers of one group share the partitions."""
-    input_topic: Name = "reviews.in"
+    input_topic: TopicName = "reviews.in"
     """Topic that the reviews are read from."""
-    output_topic: Name = "reviews.classified"
+    output_topic: TopicName = "reviews.classified"
     """Topic that the classified reviews go to."""
-    dead_letter_topic: Name = "reviews.dlq"
+    dead_letter_topic: TopicName = "reviews.dlq"
     """Topic for events that cannot be classified."""
     create_topics: bool = True
     """Create missing topics at start; otherwise a missing topic is an error."""
@@ -72,7 +107,10 @@ class Settings(BaseSettings):
     compression: Codec = "lz4"
     """Compression of what the worker publishes."""
 
-    # The contract
+
+class ContractSettings(_Part):
+    """The contract."""
+
     text_field: Name = "text"
     """Member of the event that holds the text; dots go into nested objects (``review.body``)."""
     result_field: Name = "sentiment"
@@ -82,7 +120,10 @@ class Settings(BaseSettings):
     max_output_bytes: Annotated[int, Field(ge=1_000)] = 1_048_576
     """Largest record to publish, in bytes; the output topic's own limit counts too, when it can be read."""
 
-    # Model
+
+class ModelSettings(_Part):
+    """The model."""
+
     model: Path | None = None
     """Folder of the model artifact; without it the bundled model is used."""
     provider: Provider = "auto"
@@ -94,7 +135,10 @@ class Settings(BaseSettings):
     tokeniser_threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads that decode and tokenise."""
 
-    # Batching
+
+class BatchingSettings(_Part):
+    """Batching."""
+
     max_batch_tokens: Annotated[int, Field(ge=0)] = 0
     """Padded tokens of one batch (longest times count); 0 takes the measured default of the provider."""
     max_batch_reviews: Annotated[int, Field(ge=0)] = 0
@@ -106,7 +150,10 @@ class Settings(BaseSettings):
     max_wait_s: PositiveSeconds = 5.0
     """A review that has waited for so long in the worker goes into the next batch, in seconds."""
 
-    # Flow
+
+class FlowSettings(_Part):
+    """Flow and delivery."""
+
     max_in_flight_reviews: Annotated[int, Field(ge=1)] = 4096
     """Reviews that may be between intake and acknowledged output; beyond it the worker stops pulling."""
     max_in_flight_bytes: Annotated[int, Field(ge=1_000_000)] = 64 * 1024 * 1024
@@ -122,7 +169,10 @@ class Settings(BaseSettings):
     retry_backoff_s: PositiveSeconds = 0.5
     """First pause between two tries, in seconds; it doubles each time, up to 30 s."""
 
-    # Dead letters
+
+class DeadLetterSettings(_Part):
+    """Dead letters."""
+
     fuse_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of dead letters in the window that stops the worker."""
     fuse_window_reviews: Annotated[int, Field(ge=1)] = 1000
@@ -130,15 +180,31 @@ class Settings(BaseSettings):
     fuse_run_length: Annotated[int, Field(ge=1)] = 200
     """Dead letters in a row that stop the worker."""
 
-    # Surfaces
+
+class SurfaceSettings(_Part):
+    """Surfaces."""
+
     host: Name = "127.0.0.1"
     """Address of the health and metrics port; ``0.0.0.0`` opens it to other machines."""
-    port: Annotated[int, Field(ge=0, le=65535)] = 6066
+    port: Port = DEFAULT_PORT
     """Port of ``/healthz``, ``/readyz`` and ``/metrics``; 0 takes a free one."""
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: LogLevel = "INFO"
     """Least severe message that is logged."""
     log_format: LogFormat = "auto"
     """``human`` or ``json``; ``auto`` is human on a terminal, JSON otherwise."""
+
+
+class Settings(
+    # The last base comes first among the fields.
+    SurfaceSettings,
+    DeadLetterSettings,
+    FlowSettings,
+    BatchingSettings,
+    ModelSettings,
+    ContractSettings,
+    KafkaSettings,
+):
+    """All settings. Frozen; built once at start and handed out room by room."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,0 +1,5 @@
+"""``python -m worker.cli``: the same as ``reviews-worker``."""
+
+from worker.cli.commands import main
+
+main()

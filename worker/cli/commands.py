@@ -1,0 +1,64 @@
+"""The group of commands, and what becomes of an error that one of them raises."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from worker.errors import BrokerError, ExitCode, FatalError, WorkerError
+
+COMMANDS = ("run", "demo", "predict", "produce", "consume", "topics", "check", "schema")
+"""Each is the object ``command`` of a module of that name, imported only when it is asked for."""
+
+
+class Commands(click.Group):
+    """Finds commands by name, and turns errors into one line on stderr and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"worker.cli.{cmd_name}").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except WorkerError as error:
+            for line in str(error).splitlines():
+                click.echo(f"{click.style('error:', fg='red', bold=True)} {line}", err=True)
+            ctx.exit(int(exit_code(error)))
+        except KeyboardInterrupt:
+            ctx.exit(int(ExitCode.KILLED))
+        except BrokenPipeError:
+            # The reader has seen enough. Python would complain when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(int(ExitCode.OK))
+
+
+def exit_code(error: WorkerError) -> ExitCode:
+    """The exit code that an error which nothing has handled leads to."""
+    if isinstance(error, FatalError):
+        return error.exit_code
+    return ExitCode.UNREACHABLE if isinstance(error, BrokerError) else ExitCode.BUG
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="reviews-worker", message="%(package)s %(version)s")
+def commands() -> None:
+    """Classify a live stream of reviews: Kafka in, ALBERT on ONNX Runtime, Kafka out.
+
+    Start with `reviews-worker demo` (a Kafka, a worker and reviews, all on this machine), or with
+    `reviews-worker predict "I really liked that movie!"`.
+    """
+
+
+def main() -> None:
+    """Entry point of the console script ``reviews-worker``."""
+    commands(prog_name="reviews-worker")

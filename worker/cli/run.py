@@ -1,0 +1,25 @@
+"""``reviews-worker run``: the worker itself."""
+
+from __future__ import annotations
+
+import click
+
+from worker.cli.options import SettingsCommand, read_settings, setting_options
+from worker.logs import configure_logging
+
+
+@click.command(cls=SettingsCommand)
+@setting_options()
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Classify reviews from Kafka until told to stop.
+
+    Reads the input topic, classifies, and publishes each review with its result to the output topic. Every option can
+    be set in the environment too; the command line wins. SIGTERM or Ctrl-C finishes what is in flight, publishes,
+    commits and exits with 0; a second one exits at once.
+    """
+    settings = read_settings(context)
+    configure_logging(settings.log_level, settings.log_format)
+    from worker.faust_app import run_worker
+
+    context.exit(int(run_worker(settings)))
