@@ -48,7 +48,9 @@ async def create_topics(
             if code:
                 raise for_code(code)(f"{name}: {message}")
         async with asyncio.timeout(DEADLINE_S):
-            while not await _have_leaders(admin, names, partitions):
+            while True:
+                if await _have_leaders(admin, names, partitions):
+                    return
                 await asyncio.sleep(RETRY_PAUSE_S)
 
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import kafka_tools
 import pytest
 from kafka_tools import Message
 
-from worker.devkafka import Cluster, DevKafkaError, LocalCluster, kafka_cluster, readiness
+from worker.devkafka import Cluster, DevKafkaError, kafka_cluster, readiness
 
 REPOSITORY = Path(__file__).parents[2]
 SPARE_TIME_S = 60
-
-
-@pytest.fixture(scope="module")
-def own_kafka() -> Iterator[LocalCluster]:
-    """Brokers that these tests may kill."""
-    with kafka_cluster(kind="local") as cluster:
-        yield cluster
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
@@ -68,21 +61,37 @@ async def test_a_group_without_commits_has_no_offsets(kafka: Cluster, topic_name
     assert await kafka_tools.committed_offsets(kafka.bootstrap_servers, topic_names.group) == {}
 
 
-async def test_data_survive_a_killed_and_a_stopped_broker(own_kafka: LocalCluster, topic_names) -> None:
-    servers, topic = own_kafka.bootstrap_servers, topic_names.input
-    await kafka_tools.create_topics(servers, topic)
-    await kafka_tools.produce(servers, topic, [b"before the kill"])
-    killed = own_kafka.pids[1]
-    own_kafka.kill_broker(1)
-    assert own_kafka.pids == {}
-    own_kafka.start_broker(1)
-    await kafka_tools.produce(servers, topic, [b"before the stop"])
-    own_kafka.stop_broker(1)
-    own_kafka.start_broker(1)
-    assert own_kafka.pids[1] != killed
-    assert own_kafka.bootstrap_servers == servers
-    records = await kafka_tools.consume_all(servers, topic, count=2)
-    assert [record.value for record in records] == [b"before the kill", b"before the stop"]
+async def test_data_survive_the_kill_of_the_only_broker(topic_names) -> None:
+    topic = topic_names.input
+    with kafka_cluster(kind="local") as cluster:
+        servers, killed = cluster.bootstrap_servers, cluster.pids[1]
+        await kafka_tools.create_topics(servers, topic)
+        await kafka_tools.produce(servers, topic, [b"before the kill"])
+        cluster.kill_broker(1)
+        assert cluster.pids == {}
+        cluster.start_broker(1)
+        assert cluster.bootstrap_servers == servers
+        assert cluster.pids[1] != killed
+        await kafka_tools.produce(servers, topic, [b"after it"])
+        records = await kafka_tools.consume_all(servers, topic, count=2)
+    assert [record.value for record in records] == [b"before the kill", b"after it"]
+    assert not cluster.folder.exists()
+
+
+async def test_three_brokers_take_writes_while_one_of_them_is_away(topic_names) -> None:
+    topic = topic_names.input
+    with kafka_cluster(3, kind="local") as cluster:
+        servers = cluster.bootstrap_servers
+        await kafka_tools.create_topics(servers, topic, partitions=3)
+        cluster.kill_broker(2)
+        values = [b"%d" % number for number in range(9)]
+        messages = [Message(value, partition=number % 3) for number, value in enumerate(values)]
+        await kafka_tools.produce(servers, topic, messages)
+        cluster.start_broker(2)
+        cluster.stop_broker(1)
+        cluster.wait_ready()
+        records = await kafka_tools.consume_all(servers, topic, count=len(values))
+    assert sorted(record.value for record in records) == values
 
 
 def test_a_broker_that_cannot_start_shows_its_log() -> None:
@@ -99,21 +108,35 @@ OWNER = """
 import signal
 from worker.devkafka import kafka_cluster
 with kafka_cluster(kind="local") as cluster:
-    print(cluster.bootstrap_servers, cluster.folder, flush=True)
+    print(cluster.bootstrap_servers, flush=True)
     signal.pause()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_an_owner_that_is_killed_leaves_no_broker_behind(number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "number", "exit_code"),
+    [
+        pytest.param(["-c", OWNER], signal.SIGKILL, -signal.SIGKILL, id="killed"),
+        pytest.param(["-m", "worker.devkafka", "--local"], signal.SIGTERM, 0, id="command"),
+    ],
+)
+def test_no_broker_outlives_its_owner(
+    arguments: list[str], number: signal.Signals, exit_code: int, tmp_path: Path
+) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", OWNER], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as owner:
-        servers, folder = owner.stdout.readline().split()
+        servers = owner.stdout.readline().strip()
         assert readiness.port_is_open(servers)
+        assert len(list(tmp_path.iterdir())) == 1
         owner.send_signal(number)
         # Whoever cleans up after the owner holds its standard error open until all is done.
-        _, errors = owner.communicate(timeout=SPARE_TIME_S)
-    assert errors == ""
+        owner.communicate(timeout=SPARE_TIME_S)
+    assert owner.returncode == exit_code
     assert not readiness.port_is_open(servers)
-    assert not Path(folder).exists()
+    assert list(tmp_path.iterdir()) == []

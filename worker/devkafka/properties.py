@@ -46,7 +46,7 @@ def random_id() -> str:
 def server_properties(node: Node, nodes: Sequence[Node], data: Path, overrides: Mapping[str, str]) -> dict[str, str]:
     """The settings of `node` in the cluster of `nodes`, with its data in `data`; `overrides` win."""
     replicas = min(3, len(nodes))
-    in_sync = 2 if replicas == 3 else 1  # noqa: PLR2004 - with three replicas one may be away
+    in_sync = 2 if replicas == 3 else 1
     listeners = f"PLAINTEXT://{node.address},CONTROLLER://{node.controller_address}"
     return {
         "process.roles": "broker,controller",

@@ -29,7 +29,7 @@ class Reaper:
     def __init__(self, folder: Path) -> None:
         command = [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(folder)]
         # A session of its own, so that a Ctrl-C in the terminal, or a kill of the group, does not reach it.
-        self._process = subprocess.Popen(  # noqa: S603 - our own file
+        self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
         )
 
@@ -41,11 +41,15 @@ class Reaper:
         """`pid` has ended; its number may be given to a stranger."""
         self._tell(f"-{pid}")
 
-    def close(self) -> None:
-        """Kill what is still watched, delete the folder, and wait until that is done."""
+    def release(self) -> None:
+        """Let everything go: what is still watched is killed and the folder deleted, in a moment."""
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
+
+    def close(self) -> None:
+        """The same, and wait until it is done."""
+        self.release()
         self._process.wait()
 
     def _tell(self, line: str) -> None:
