@@ -8,6 +8,7 @@
     │   ├── InferenceError       the session failed on a batch
     │   │   └── OutOfMemoryError the device ran out of memory: halve the token budget and try again
     │   └── BrokerError          the broker is away, or answered that it cannot now
+    ├── RecordTooLargeError      the broker does not take a record, or a batch of them, of this size
     ├── FencedError              another member owns our partitions: drop them, publish and commit nothing
     └── FatalError               stop the process; `exit_code` says why
         ├── UsageError           wrong option or setting
@@ -96,6 +97,10 @@ class OutOfMemoryError(InferenceError):
 
 class BrokerError(RetriableError):
     """The broker is away, or answered that it cannot now."""
+
+
+class RecordTooLargeError(WorkerError):
+    """The broker does not take a record, or a batch of them, of this size."""
 
 
 class FencedError(WorkerError):

@@ -48,6 +48,18 @@ class Record:
 
 
 @dataclass(slots=True)
+class Chunk:
+    """Consecutive records of one partition, fetched under one assignment: what is handed over at once."""
+
+    partition: TopicPartition
+    generation: int
+    follows: int | None
+    """The next offset after the chunk before this one; None for the first of its generation."""
+    records: list[Record]
+    """In order of offset, never empty."""
+
+
+@dataclass(slots=True)
 class ReviewEvent:
     """The contract in: an accepted event, of which only the text matters to the worker."""
 

@@ -10,7 +10,7 @@ from heapq import heapify, heappop, heappush
 from operator import itemgetter
 
 from worker.batching.batch import Batch
-from worker.batching.cut import densest_cut
+from worker.batching.cut import Cut, densest_cut
 from worker.batching.limits import BatchLimits
 from worker.records import Entry
 
@@ -78,7 +78,7 @@ class BatchQueue:
         cut = densest_cut(
             self._lengths, self._window, bisect_left(self._lengths, anchor), self._max_tokens, self.limits
         )
-        batch = Batch(self._take(cut.longest, cut.rows), self.limits.ladder)
+        batch = Batch(self._take(cut), self.limits.ladder)
         self._refill()
         return batch
 
@@ -89,7 +89,7 @@ class BatchQueue:
         """
         if not self._arrived:
             return None
-        if self.limits.linger_s == 0 or self._is_full():
+        if self.limits.linger_s == 0 or self.has_full_batch:
             return now
         lingered_at = self._first_arrived()[2].arrived_at + self.limits.linger_s
         overdue_at = self._oldest()[0] + self.limits.max_wait_s
@@ -104,7 +104,9 @@ class BatchQueue:
             raise ValueError(f"max_batch_tokens must be positive (now {max_batch_tokens})")
         self._max_tokens = min(max_batch_tokens, self.limits.max_batch_tokens)
 
-    def _is_full(self) -> bool:
+    @property
+    def has_full_batch(self) -> bool:
+        """Whether enough waits for a batch that no more company could make better."""
         return len(self._arrived) >= self.limits.max_batch_reviews or self._tokens >= self._max_tokens
 
     def _first_arrived(self) -> _Waiting:
@@ -163,23 +165,19 @@ class BatchQueue:
             heapify(heap)
         return entry
 
-    def _take(self, index: int, count: int) -> list[Entry]:
-        """Remove `count` entries from the window, from ``lengths[index]`` downwards, of each length the oldest."""
+    def _take(self, cut: Cut) -> list[Entry]:
+        """Remove from the window what `cut` says, of each length the oldest."""
         entries: list[Entry] = []
-        above = index + 1
-        while len(entries) < count:
-            length = self._lengths[index]
+        for length, count in cut:
             heap = self._window[length]
-            missing = count - len(entries)
-            if len(heap) <= missing:
+            if count == len(heap):
                 taken = self._window.pop(length)
-                index -= 1
+                del self._lengths[bisect_left(self._lengths, length)]
             else:
-                taken = [heappop(heap) for _ in range(missing)]
+                taken = [heappop(heap) for _ in range(count)]
             for _, number, entry in taken:
                 del self._arrived[number]
                 entries.append(entry)
-            self._tokens -= length * len(taken)
-        del self._lengths[index + 1 : above]
-        self._in_window -= count
+            self._tokens -= length * count
+        self._in_window -= len(entries)
         return entries

@@ -1,1 +1,1 @@
-"""Delivery: results and dead letters published in input order, then committed."""
+"""Publishing: outputs and dead letters, in order, and what is acknowledged of them."""

@@ -1,0 +1,117 @@
+"""What is published for an entry: which topic, which partition, which bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiokafka.partitioner import murmur2
+
+from worker.clock import Clock
+from worker.delivery.dead_letters import dead_letter
+from worker.errors import Reason, RecordError, Stage
+from worker.events import EventCodec, ResultWriter, rfc3339_ms
+from worker.records import Entry, OutputRecord, Prediction, Record
+
+SOURCE_HEADER = "source"
+RECORD_OVERHEAD_BYTES = 128
+"""More than Kafka's own framing of a batch with one record in it (61 bytes and a few varints)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A topic to publish to."""
+
+    topic: str
+    partitions: int
+    max_record_bytes: int
+    """Largest record to send there, before compression, with headers."""
+
+
+class Partitioner:
+    """Chooses the partition of an output so that the order of its input partition survives.
+
+    As many partitions as the input topic: the same one, so a producer's own choice is kept. Otherwise by key, as
+    Kafka's default partitioner does (murmur2), and without a key by the input's partition.
+    """
+
+    def __init__(self, input_partitions: int) -> None:
+        self._input_partitions = input_partitions
+
+    def partition(self, record: Record, destination: Destination) -> int:
+        """The partition of `destination` for what comes of `record`."""
+        if record.key is None or destination.partitions == self._input_partitions:
+            return record.partition.partition % destination.partitions
+        hashed: int = murmur2(record.key) & 0x7FFFFFFF
+        return hashed % destination.partitions
+
+
+class OutputWriter:
+    """Makes the record to publish from an entry and its outcome."""
+
+    def __init__(
+        self,
+        *,
+        codec: EventCodec,
+        results: ResultWriter,
+        partitioner: Partitioner,
+        output: Destination,
+        dead_letters: Destination,
+        clock: Clock,
+    ) -> None:
+        self._codec = codec
+        self._results = results
+        self._partitioner = partitioner
+        self._output = output
+        self._dead_letters = dead_letters
+        self._clock = clock
+
+    def write(self, entries: Sequence[Entry]) -> list[OutputRecord]:
+        """One record for each entry, in order. An output beyond the topic's limit becomes a dead letter."""
+        classified_at = rfc3339_ms(self._clock.wall())
+        return [self._write(entry, classified_at) for entry in entries]
+
+    def is_dead_letter(self, output: OutputRecord) -> bool:
+        """Whether `output` goes to the dead-letter topic."""
+        return output.topic == self._dead_letters.topic
+
+    def refuse(self, entry: Entry, error: RecordError) -> OutputRecord:
+        """The dead letter for an entry; `error` becomes its outcome."""
+        entry.outcome = error
+        partition = self._partitioner.partition(entry.record, self._dead_letters)
+        return dead_letter(entry.record, error, self._dead_letters.topic, partition)
+
+    def refuse_as_too_large(self, entry: Entry, size_bytes: int, limit: str) -> OutputRecord:
+        """The dead letter for an entry whose output the broker does not take."""
+        message = f"the classified event has {size_bytes} bytes, more than {limit}"
+        return self.refuse(entry, RecordError(Reason.OUTPUT_TOO_LARGE, Stage.PUBLISH, message))
+
+    def _write(self, entry: Entry, classified_at: str) -> OutputRecord:
+        record, outcome = entry.record, entry.outcome
+        if isinstance(outcome, RecordError):
+            return self.refuse(entry, outcome)
+        value = record.value
+        if isinstance(outcome, Prediction) and value is not None:
+            value = self._codec.encode(value, entry.has_result, self._results.result(outcome, classified_at))
+        output = OutputRecord(
+            self._output.topic,
+            self._partitioner.partition(record, self._output),
+            record.key,
+            value,
+            (*record.headers, (SOURCE_HEADER, record.source.encode())),
+            record.timestamp_ms,
+        )
+        size_bytes = record_bytes(output)
+        if size_bytes > self._output.max_record_bytes:
+            return self.refuse_as_too_large(
+                entry, size_bytes, f"{self._output.max_record_bytes}, the limit of {self._output.topic}"
+            )
+        return output
+
+
+def record_bytes(output: OutputRecord) -> int:
+    """Bytes that `output` takes in a batch of its own, before compression; never too low."""
+    size = RECORD_OVERHEAD_BYTES + len(output.key or b"") + len(output.value or b"")
+    for name, value in output.headers:
+        size += len(name) * 4 + len(value or b"") + 10
+    return size

@@ -1,0 +1,143 @@
+"""The way to Kafka: whole batches through an idempotent producer, acknowledged by all in-sync replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidTimestampError,
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
+
+from worker.errors import DeliveryError, RecordTooLargeError
+from worker.metrics import Metrics
+from worker.records import OutputRecord
+
+logger = logging.getLogger(__name__)
+
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+HOPELESS = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError, InvalidTopicError, InvalidTimestampError)
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+STOP_TIMEOUT_S = 5.0
+
+ProducerFactory = Callable[[], AIOKafkaProducer]
+
+
+class KafkaPublisher:
+    """Publishes through one producer, which is replaced when a batch failed for good.
+
+    A batch that fails for good leaves a hole in the producer's sequence numbers, after which the broker refuses all
+    that follows (OutOfOrderSequenceNumber); a new producer starts with an identity and sequences of its own.
+    """
+
+    def __init__(self, producer_factory: ProducerFactory, metrics: Metrics) -> None:
+        self._producer_factory = producer_factory
+        self._metrics = metrics
+        self._producer: AIOKafkaProducer | None = None
+        self._replacing = asyncio.Lock()
+        self._retired: set[asyncio.Task[None]] = set()
+        self._failing = False
+
+    async def start(self) -> None:
+        """Connect; raises KafkaError when no broker answers."""
+        producer = self._producer_factory()
+        try:
+            await producer.start()
+        except BaseException:
+            await _stop(producer)
+            raise
+        self._producer = producer
+
+    async def stop(self) -> None:
+        """Disconnect; what is under way has a few seconds."""
+        if self._producer is not None:
+            self._retire(self._producer)
+            self._producer = None
+        await asyncio.gather(*self._retired)
+
+    async def publish(self, topic: str, partition: int, records: Sequence[OutputRecord]) -> int:
+        """Publish as many of the first `records` as one batch takes; see `worker.delivery.collector.Publisher`."""
+        pause = FIRST_PAUSE_S
+        while True:
+            producer = self._producer
+            if producer is None:
+                raise DeliveryError("This is a bug: the producer is stopped")
+            try:
+                count = await _publish_batch(producer, topic, partition, records)
+            except TOO_LARGE as error:
+                await self._replace(producer)
+                raise RecordTooLargeError(str(error)) from error
+            except HOPELESS as error:
+                raise DeliveryError(
+                    f"{topic} cannot be written to: {type(error).__name__}; check that the topic exists, its settings,"
+                    " and the rights of this worker's user"
+                ) from error
+            except (KafkaError, OSError) as error:
+                self._report_failure(topic, error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+                await self._replace(producer)
+            else:
+                if self._failing:
+                    self._failing = False
+                    logger.info("outputs are acknowledged again")
+                return count
+
+    def _report_failure(self, topic: str, error: BaseException) -> None:
+        self._metrics.retries.labels("publish").inc()
+        if not self._failing:
+            logger.warning("%s does not take outputs now (%s); trying again, nothing is lost", topic, error)
+        self._failing = True
+
+    async def _replace(self, broken: AIOKafkaProducer) -> None:
+        async with self._replacing:
+            if self._producer is not broken:
+                return  # another lane was faster
+            producer = self._producer_factory()
+            try:
+                await producer.start()
+            except (KafkaError, OSError) as error:
+                logger.debug("no new producer yet: %s", error)
+                await _stop(producer)
+                return  # the old one goes on trying
+            self._producer = producer
+            self._retire(broken)
+
+    def _retire(self, producer: AIOKafkaProducer) -> None:
+        task = asyncio.create_task(_stop(producer))
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+
+async def _publish_batch(
+    producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[OutputRecord]
+) -> int:
+    batch = producer.create_batch()
+    count = 0
+    for record in records:
+        timestamp_ms = record.timestamp_ms if record.timestamp_ms >= 0 else None
+        added = batch.append(key=record.key, value=record.value, timestamp=timestamp_ms, headers=list(record.headers))
+        if added is None:
+            break
+        count += 1
+    batch.close()
+    acknowledged = await producer.send_batch(batch, topic, partition=partition)
+    await acknowledged
+    return count
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """Stop without ever raising: there is nothing left to do about a producer that cannot be stopped in time."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await producer.stop()

@@ -1,0 +1,61 @@
+"""The model as the service uses it: session, tokeniser and the batch limits that suit the provider."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.batching import BatchLimits, ShapeLadder
+from worker.errors import UsageError
+from worker.inference import Artifact, Session, SessionOptions, open_session
+from worker.metrics import Metrics
+from worker.settings import Settings
+from worker.tokenization import Tokenizer
+
+# Measured: docs/batching.md.
+CPU_BATCH_TOKENS, CPU_BATCH_REVIEWS = 1024, 32
+GPU_BATCH_TOKENS, GPU_BATCH_REVIEWS = 32_768, 256
+WINDOW_BATCHES = 8
+
+
+@dataclass(frozen=True)
+class Model:
+    """A session that is warm, and what goes with it."""
+
+    identity: str
+    labels: tuple[str, ...]
+    tokenizer: Tokenizer
+    session: Session
+    limits: BatchLimits
+
+    @property
+    def provider(self) -> str:
+        """The execution provider in use."""
+        return self.session.provider
+
+
+def load_model(settings: Settings, metrics: Metrics) -> Model:
+    """Load the artifact, open its session and warm it up; raises ArtifactError and SessionError. Takes seconds."""
+    artifact = Artifact.load(settings.model)
+    session = open_session(artifact, SessionOptions(settings.provider, settings.device_id, settings.inference_threads))
+    session.warm_up()
+    metrics.provider.labels(session.provider).set(1)
+    metrics.model.labels(artifact.name, artifact.version, artifact.precision).set(1)
+    limits = batch_limits(settings, session.provider, artifact.max_length)
+    return Model(artifact.identity, artifact.labels, artifact.load_tokeniser(), session, limits)
+
+
+def batch_limits(settings: Settings, provider: str, max_length: int) -> BatchLimits:
+    """The limits that the operator chose, or else the provider's defaults.
+
+    Raises UsageError when a batch could not hold one review of full length.
+    """
+    gpu = provider == "CUDAExecutionProvider"
+    tokens = settings.max_batch_tokens or (GPU_BATCH_TOKENS if gpu else CPU_BATCH_TOKENS)
+    reviews = settings.max_batch_reviews or (GPU_BATCH_REVIEWS if gpu else CPU_BATCH_REVIEWS)
+    if tokens < max_length:
+        raise UsageError(
+            f"max_batch_tokens is {tokens}, less than one review of {max_length} tokens; set it to {max_length} or more"
+        )
+    window = settings.batch_window_reviews or min(WINDOW_BATCHES * reviews, settings.max_in_flight_reviews)
+    ladder = ShapeLadder.up_to(max_length, reviews) if gpu else None
+    return BatchLimits(tokens, reviews, window, settings.linger_s, settings.max_wait_s, ladder)

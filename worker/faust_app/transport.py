@@ -1,0 +1,263 @@
+"""Faust's aiokafka transport, with three things changed: chunks, generations, and who commits.
+
+- A fetch is handed over in chunks of consecutive records of one partition: Faust pays about 80 microseconds for each
+  item, whatever is in it.
+- A chunk carries the generation of the assignment that it was fetched under. The number is taken on the consumer's own
+  event loop, where assignments change, at the moment the fetch returns; Faust's own number may be newer by then.
+- Offsets are stored by us alone: at revocation before anything else happens, and never lower than they are.
+
+Faust runs its consumer on an event loop in a thread of its own; `Membership` is called on the worker's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    IllegalStateError,
+    KafkaError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+from aiokafka.structs import OffsetAndMetadata, TopicPartition as KafkaPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from worker.errors import BrokerError
+from worker.records import Chunk, Record, TopicPartition
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+MAX_CHUNK_RECORDS = 256
+MAX_CHUNK_BYTES = 4 * 1024 * 1024
+STALE = (CommitFailedError, IllegalGenerationError, IllegalStateError, RebalanceInProgressError, UnknownMemberIdError)
+
+
+class Membership(Protocol):
+    """Who wants to know about assignments. Called on the worker's event loop."""
+
+    async def revoked(self) -> dict[TopicPartition, int]:
+        """The assignment ends; answers the offsets to store. Must be quick: the group waits."""
+
+    def closed(self) -> None:
+        """The assignment has ended."""
+
+    def assigned(self, generation: int, start_offsets: Mapping[TopicPartition, int | None]) -> None:
+        """A new assignment; `start_offsets` are the committed next offsets."""
+
+
+class Host(Protocol):
+    """What the transport needs of the app that it belongs to."""
+
+    membership: Membership
+    read_committed: bool
+    worker_loop: asyncio.AbstractEventLoop
+    """The event loop that the pipeline runs on."""
+
+
+class Fetched(NamedTuple):
+    """What one fetch returned for one partition."""
+
+    generation: int
+    follows: int | None
+    records: list[Any]
+
+
+class ChunkScheduler:
+    """Faust's ``ConsumerScheduler``: yields chunks, one partition after the other in turns."""
+
+    max_records = MAX_CHUNK_RECORDS
+
+    def iterate(self, fetched: Mapping[TP, Fetched]) -> Iterator[tuple[TP, Fetched]]:
+        """Cut each partition's records into chunks; partitions take turns."""
+        turns = [(tp, self._chunks(of_partition)) for tp, of_partition in fetched.items()]
+        while turns:
+            still_going = []
+            for tp, chunks in turns:
+                chunk = next(chunks, None)
+                if chunk is not None:
+                    yield tp, chunk
+                    still_going.append((tp, chunks))
+            turns = still_going
+
+    def _chunks(self, fetched: Fetched) -> Iterator[Fetched]:
+        records, follows = fetched.records, fetched.follows
+        start = size = 0
+        for index, record in enumerate(records):
+            size += len(record.value or b"")
+            if index - start >= self.max_records or (size > MAX_CHUNK_BYTES and index > start):
+                yield Fetched(fetched.generation, follows, records[start:index])
+                follows, start, size = records[index - 1].offset + 1, index, len(record.value or b"")
+        yield Fetched(fetched.generation, follows, records[start:])
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread with the real consumer in it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.generation = 0
+        self._delivered_until: dict[TP, int] = {}
+        self._stored: dict[TP, int] = {}
+        self._storing: asyncio.Lock | None = None
+
+    @property
+    def _host(self) -> Host:
+        host: Host = self.app  # type: ignore[assignment]  # Faust's type of `app` is its own interface
+        return host
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust reads uncommitted records unless its own exactly-once is on; aiokafka looks at this when it starts.
+        consumer._isolation_level = "read_committed" if self._host.read_committed else "read_uncommitted"  # noqa: SLF001
+        return consumer
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Store what is done, first and fast; then let Faust do what it does."""
+        generation = self.generation
+        self.generation += 1  # what is fetched from here on belongs to the next assignment
+        if revoked:
+            offsets = await self._on_worker_loop(self._host.membership.revoked())
+            if offsets and not self.app.should_stop:
+                try:
+                    await self._store(offsets, generation)
+                except BrokerError as error:
+                    logger.warning("offsets could not be committed before the rebalance (%s); repeats follow", error)
+        await self._on_worker_loop(_call(self._host.membership.closed))
+        self._delivered_until.clear()
+        self._stored.clear()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Learn where to start before any record is let through."""
+        consumer = self._ensure_consumer()
+        start_offsets = {
+            TopicPartition(tp.topic, tp.partition): await consumer.committed(driver.ensure_aiokafka_TP(tp))
+            for tp in assigned
+        }
+        await self._on_worker_loop(_call(self._host.membership.assigned, self.generation, start_offsets))
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Fetched]:  # type: ignore[override]
+        records_by_partition = await super()._fetch_records(*args, **kwargs)
+        fetched = {}
+        for tp, records in records_by_partition.items():
+            follows = self._delivered_until.get(tp)
+            if follows is not None and records[0].offset < follows:
+                follows = records[0].offset  # Faust has sought back
+            self._delivered_until[tp] = records[-1].offset + 1
+            fetched[tp] = Fetched(self.generation, follows, records)
+        return fetched
+
+    async def store_offsets(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
+        """Store next offsets in the group; may be called from the worker's loop. See `Committer.commit`."""
+        return bool(await self.call_thread(self._store, offsets, generation))
+
+    async def _store(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
+        if self._storing is None:
+            self._storing = asyncio.Lock()
+        async with self._storing:
+            # At revocation the number has moved on by one, and that one commit is still ours to make.
+            if generation not in (self.generation, self.generation - 1):
+                return False
+            fresh = {
+                KafkaPartition(*partition): OffsetAndMetadata(offset, "")
+                for partition, offset in offsets.items()
+                if offset > self._stored.get(TP(*partition), -1)
+            }
+            if not fresh:
+                return True
+            try:
+                await self._ensure_consumer().commit(fresh)
+            except STALE as error:
+                logger.debug("commit refused, the assignment is over: %s", error)
+                return False
+            except KafkaError as error:
+                raise BrokerError(str(error) or type(error).__name__) from error
+            self._stored.update({TP(*partition): offset for partition, offset in offsets.items()})
+            return True
+
+    def lag_of(self, tp: TP, next_offset: int) -> int | None:
+        """Records of an assigned partition from `next_offset` on; None while the broker has not said."""
+        try:
+            consumer = self._ensure_consumer()
+            end = consumer.last_stable_offset(tp) if self._host.read_committed else consumer.highwater(tp)
+        except (IllegalStateError, AssertionError, KeyError):
+            return None
+        return None if end is None or end < 0 else max(0, end - next_offset)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's livelock messages rest on its own bookkeeping, which is off: `Progress` watches instead."""
+
+    async def _on_worker_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._host.worker_loop))
+
+
+class Consumer(driver.Consumer):
+    """The consumer as Faust sees it, on the worker's loop."""
+
+    _thread: ConsumerThread
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _to_message(self, tp: TP, fetched: Fetched) -> ConsumerMessage:
+        last = fetched.records[-1]
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            0.0,
+            last.timestamp_type,
+            None,
+            None,
+            to_chunk(tp, fetched),  # type: ignore[arg-type]  # the codec passes it through
+            None,
+            0,
+            0,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def store_offsets(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
+        """See `Committer.commit`."""
+        return await self._thread.store_offsets(offsets, generation)
+
+    def lag_of(self, partition: TopicPartition, next_offset: int) -> int | None:
+        """See `ConsumerThread.lag_of`."""
+        return self._thread.lag_of(TP(*partition), next_offset)
+
+
+class Transport(driver.Transport):
+    """Given to the Faust app instead of its own."""
+
+    Consumer = Consumer
+
+
+def to_chunk(tp: TP, fetched: Fetched) -> Chunk:
+    """The chunk of aiokafka's records."""
+    partition = TopicPartition(tp.topic, tp.partition)
+    generation = fetched.generation
+    records = [
+        Record(
+            partition,
+            record.offset,
+            record.timestamp if record.timestamp is not None else -1,
+            record.key,
+            record.value,
+            tuple(record.headers),
+            generation,
+        )
+        for record in fetched.records
+    ]
+    return Chunk(partition, generation, fetched.follows, records)
+
+
+async def _call(function: Any, *args: Any) -> None:
+    function(*args)

@@ -1,0 +1,114 @@
+"""One assignment generation across its partitions, from submitted to committable."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from worker.metrics import Metrics
+from worker.pipeline.flow_control import FlowControl
+from worker.pipeline.protocols import Collector, Offsets
+from worker.records import Chunk, Entry, Record, TopicPartition
+
+
+class StreamTask:
+    """Keeps the order of each partition and its offsets while entries complete in any order.
+
+    A task lives from assignment to revocation. Closing it is final: what completes afterwards is dropped, and another
+    member (or our own next task) reads it again from the committed offset.
+    """
+
+    def __init__(
+        self,
+        generation: int,
+        start_offsets: Mapping[TopicPartition, int | None],
+        offsets: Offsets,
+        collector: Collector,
+        flow: FlowControl,
+        metrics: Metrics,
+    ) -> None:
+        self.generation = generation
+        self.partitions = tuple(start_offsets)
+        self.closed = False
+        self.in_flight = 0
+        self._offsets = offsets
+        self._collector = collector
+        self._flow = flow
+        self._metrics = metrics
+        self._in_flight_bytes = 0
+        self._unreleased: dict[TopicPartition, deque[Entry]] = {partition: deque() for partition in start_offsets}
+        self._positions = dict(start_offsets)
+        """Next offset to submit; None until the first record where the group has committed nothing."""
+
+    def submit(self, chunk: Chunk) -> list[Record]:
+        """The records of `chunk` that are new to this task, counted as in flight from now on.
+
+        Records below the committed offset, or read before, are dropped: the source may seek back. Raises RuntimeError
+        when records are missing before this chunk: they would be committed unread.
+        """
+        position = self._positions[chunk.partition]
+        if chunk.follows is not None and (position is None or chunk.follows > position):
+            raise RuntimeError(
+                f"This is a bug: records of {chunk.partition} are missing between {position} and {chunk.follows}"
+            )
+        records = chunk.records
+        if position is not None and records[0].offset < position:
+            records = [record for record in records if record.offset >= position]
+        if not records:
+            return records
+        self._positions[chunk.partition] = records[-1].offset + 1
+        self._offsets.submit(chunk.partition, [record.offset for record in records], self.generation)
+        size_bytes = sum(record.size_bytes for record in records)
+        self.in_flight += len(records)
+        self._in_flight_bytes += size_bytes
+        self._flow.add(len(records), size_bytes)
+        return records
+
+    def prepared(self, partition: TopicPartition, entries: Sequence[Entry]) -> None:
+        """Take the place of each entry in the order of its partition; those with an outcome may be released."""
+        self._unreleased[partition].extend(entries)
+        self._release(partition)
+
+    def completed(self, entries: Sequence[Entry]) -> None:
+        """Entries have their outcomes: release what is next in order of each partition."""
+        if self.closed:
+            self._metrics.dropped_stale.inc(len(entries))
+            return
+        for partition in {entry.record.partition for entry in entries}:
+            self._release(partition)
+
+    def acknowledged(self, partition: TopicPartition, entries: Sequence[Entry]) -> None:
+        """The broker has the outputs of these entries."""
+        if self.closed:
+            return
+        self._offsets.complete(partition, [entry.record.offset for entry in entries], self.generation)
+        size_bytes = sum(entry.record.size_bytes for entry in entries)
+        self.in_flight -= len(entries)
+        self._in_flight_bytes -= size_bytes
+        self._flow.remove(len(entries), size_bytes)
+
+    def prepare_commit(self) -> dict[TopicPartition, int]:
+        """The next offsets that may be stored now."""
+        return {} if self.closed else self._offsets.committable_offsets()
+
+    def post_commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """`offsets` are stored."""
+        self._offsets.mark_committed(offsets, self.generation)
+
+    def close(self) -> None:
+        """Give everything up that is still in flight. May be called again."""
+        if self.closed:
+            return
+        self.closed = True
+        self._metrics.dropped_stale.inc(self.in_flight)
+        self._flow.remove(self.in_flight, self._in_flight_bytes)
+        self.in_flight = self._in_flight_bytes = 0
+        self._unreleased.clear()
+
+    def _release(self, partition: TopicPartition) -> None:
+        waiting = self._unreleased[partition]
+        ready = []
+        while waiting and waiting[0].outcome is not None:
+            ready.append(waiting.popleft())
+        if ready:
+            self._collector.send(ready, self)
