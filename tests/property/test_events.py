@@ -8,8 +8,8 @@ from typing import NoReturn
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from strategies import RawMember, RawObject, raw_events, raw_values
+
 from worker.errors import Reason, RecordError, Stage
 from worker.events import EventCodec, ResultWriter
 from worker.records import Prediction, ReviewEvent
