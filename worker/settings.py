@@ -104,7 +104,7 @@ class KafkaSettings(_Part):
     """How long the group waits for its members when partitions are shared out again, in seconds."""
     start_timeout_s: PositiveSeconds = 600.0
     """How long to try to reach the broker at start before giving up, in seconds."""
-    compression: Codec = "lz4"
+    compression: Codec = "zstd"
     """Compression of what the worker publishes."""
 
 
