@@ -29,7 +29,7 @@ class Model:
 
     @property
     def provider(self) -> str:
-        """The execution provider in use."""
+        """Where the session computes: ``cpu`` or ``cuda``."""
         return self.session.provider
 
 
@@ -49,7 +49,7 @@ def batch_limits(settings: Settings, provider: str, max_length: int) -> BatchLim
 
     Raises UsageError when a batch could not hold one review of full length.
     """
-    gpu = provider == "CUDAExecutionProvider"
+    gpu = provider == "cuda"
     tokens = settings.max_batch_tokens or (GPU_BATCH_TOKENS if gpu else CPU_BATCH_TOKENS)
     reviews = settings.max_batch_reviews or (GPU_BATCH_REVIEWS if gpu else CPU_BATCH_REVIEWS)
     if tokens < max_length:
