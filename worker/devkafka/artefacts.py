@@ -18,14 +18,13 @@ ENDPOINT = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:
 REQUIRED_JARS = ("kafka_2.13", "kafka-clients", "slf4j-simple", "lz4-java", "snappy-java", "zstd-jni")
 """What a broker needs to start, and to read the compressed batches of every codec; gzip is part of Java."""
 CACHE_VARIABLE = "DEVKAFKA_CACHE"
+BROKER_CLASS = "kafka.Kafka"
+FORMAT_CLASS = "kafka.tools.StorageTool"
 
 JVM_OPTIONS = (
     "-Xmx512m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
-    "-Xshare:auto",
-    # Kafka frees its memory-mapped index files through these; without them Java warns at length in the log.
-    "--sun-misc-unsafe-memory-access=allow",
     "--enable-native-access=ALL-UNNAMED",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -38,20 +37,22 @@ class Artefacts:
     """A Java program and the class path of Kafka."""
 
     java: Path
+    java_version: int
     jars: tuple[Path, ...]
+    recording: Path | None = None
+    """What Java recorded of an earlier start of a broker."""
+    broker_options: tuple[str, ...] = ()
+    """More options of Java, for brokers only."""
 
     def command(self, main_class: str, *arguments: str, temporary: Path) -> list[str]:
         """The command line for one of Kafka's programs; what it unpacks goes to `temporary`."""
-        class_path = os.pathsep.join(map(str, self.jars))
-        return [
-            str(self.java),
-            *JVM_OPTIONS,
-            f"-Djava.io.tmpdir={temporary}",
-            "-cp",
-            class_path,
-            main_class,
-            *arguments,
-        ]
+        options = [*JVM_OPTIONS, f"-Djava.io.tmpdir={temporary}"]
+        if self.recording is not None:
+            # What does not fit is left out by Java, which need not be said in the broker's log.
+            options.extend((f"-XX:AOTCache={self.recording}", "-Xlog:aot*=error"))
+        if main_class == BROKER_CLASS:
+            options.extend(self.broker_options)
+        return [str(self.java), *options, "-cp", os.pathsep.join(map(str, self.jars)), main_class, *arguments]
 
 
 def cache_folder(environ: Mapping[str, str], home: Path, platform: str = sys.platform) -> Path:
@@ -68,20 +69,20 @@ def cache_folder(environ: Mapping[str, str], home: Path, platform: str = sys.pla
 def fetch(cache: Path, say: Say) -> Artefacts:
     """Kafka and Java, from `cache` or downloaded; raises DevKafkaError when an extra or the network is missing."""
     try:
-        java = external.java()
+        java, java_version = external.java()
         jars = _jars(cache, say)
     except ImportError as error:
         raise DevKafkaError(
             f"a local Kafka needs the package {error.name}: pip install 'reviews-worker[demo]' "
             "(or set KAFKA_BOOTSTRAP_SERVERS to a Kafka of yours)"
         ) from error
-    return Artefacts(java, tuple(jars))
+    return Artefacts(java, java_version, tuple(jars))
 
 
 def _jars(cache: Path, say: Say) -> list[Path]:
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with _alone_in(cache):
+        with alone_in(cache):
             if not (cache / "envs").is_dir():
                 say(f"downloading Apache Kafka {KAFKA_VERSION} to {cache} (47 MB, once)")
             jars = external.download_jars(ENDPOINT, cache, renew=False)
@@ -106,7 +107,7 @@ def missing_jars(jars: list[Path]) -> list[str]:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path) -> Iterator[None]:
     """One process at a time; two that start together download once."""
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

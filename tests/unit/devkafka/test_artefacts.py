@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker.devkafka import DevKafkaError, artefacts, kafka_cluster
+from worker.devkafka.recording import fingerprint, with_recording
 
 HOME = Path("/home/somebody")
 
@@ -53,8 +54,35 @@ def test_a_cache_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_a_command_unpacks_into_the_brokers_own_folder() -> None:
-    kafka = artefacts.Artefacts(Path("/java"), (Path("/a.jar"), Path("/b.jar")))
+    kafka = artefacts.Artefacts(Path("/java"), 25, (Path("/a.jar"), Path("/b.jar")))
     command = kafka.command("kafka.Kafka", "settings", temporary=Path("/data/tmp"))
     assert command[0] == "/java"
     assert "-Djava.io.tmpdir=/data/tmp" in command
     assert command[-4:] == ["-cp", "/a.jar:/b.jar", "kafka.Kafka", "settings"]
+
+
+def test_a_recording_is_used_by_all_programs_and_brokers_take_more_options() -> None:
+    kafka = artefacts.Artefacts(Path("/java"), 25, (), recording=Path("/r.aot"), broker_options=("-Xlog:gc",))
+    broker = kafka.command(artefacts.BROKER_CLASS, temporary=Path("/tmp"))
+    tool = kafka.command(artefacts.FORMAT_CLASS, temporary=Path("/tmp"))
+    assert "-XX:AOTCache=/r.aot" in broker
+    assert "-XX:AOTCache=/r.aot" in tool
+    assert "-Xlog:gc" in broker
+    assert "-Xlog:gc" not in tool
+
+
+def test_another_jar_needs_another_recording(tmp_path: Path) -> None:
+    java, jar = tmp_path / "java", tmp_path / "a.jar"
+    java.write_bytes(b"java")
+    jar.write_bytes(b"one")
+    kafka = artefacts.Artefacts(java, 25, (jar,))
+    before = fingerprint(kafka)
+    assert fingerprint(kafka) == before
+    jar.write_bytes(b"another")
+    assert fingerprint(kafka) != before
+
+
+def test_an_older_java_starts_without_a_recording(tmp_path: Path) -> None:
+    kafka = artefacts.Artefacts(tmp_path / "java", 21, ())
+    assert with_recording(kafka, tmp_path, lambda line: None) is kafka
+    assert list(tmp_path.iterdir()) == []
