@@ -15,7 +15,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 from aiokafka.protocol.metadata import MetadataRequest
 
 from worker.clock import Clock, SystemClock
@@ -91,6 +91,11 @@ class TopicAdmin:
 
     def __init__(self, client: AIOKafkaAdminClient) -> None:
         self.client = client
+
+    async def broker_count(self) -> int:
+        """Brokers in the cluster's own list."""
+        async with _faults():
+            return len((await self.client.describe_cluster())["brokers"])
 
     async def describe(self, names: Sequence[str]) -> dict[str, TopicDescription]:
         """Those of `names` that exist and have a leader for every partition."""
@@ -239,6 +244,9 @@ async def _faults() -> AsyncIterator[None]:
     """aiokafka's errors as ours."""
     try:
         yield
+    except KafkaConnectionError as error:
+        # Its text is a dump of the client's own host tuples.
+        raise BrokerError("no broker accepts a connection") from error
     except (KafkaError, OSError, TimeoutError) as error:
         raise BrokerError(str(error) or type(error).__name__) from error
     except (AttributeError, AssertionError) as error:

@@ -53,6 +53,12 @@ def described_settings() -> Iterator[DescribedSetting]:
         )
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The variables that give another process these settings."""
+    values = {setting: getattr(settings, setting.name) for setting in described_settings()}
+    return {setting.variables[0]: str(value) for setting, value in values.items() if value is not None}
+
+
 def _section(name: str) -> str:
     declared_in = next(part for part in Settings.__mro__ if name in inspect.get_annotations(part))
     return (declared_in.__doc__ or "").strip().rstrip(".")

@@ -1,0 +1,130 @@
+"""``reviews-worker check``: whether the worker would run here."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import click
+
+from worker.cli.options import SettingsCommand, read_settings, setting_options
+from worker.errors import ExitCode, UsageError, WorkerError
+from worker.logs import configure_logging
+from worker.settings import Settings
+
+Check = Callable[[Settings], str]
+"""Answers what was found, in words; raises `WorkerError` with the remedy."""
+
+
+@click.command(cls=SettingsCommand)
+@setting_options()
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Check settings, broker, topics, artifact, provider and port, one line each; creates and changes nothing.
+
+    Takes the options of `run`. Exits with 11 when a check fails.
+    """
+    try:
+        settings = read_settings(context)
+    except UsageError as error:
+        for line in str(error).splitlines():
+            _say("settings", line, failed=True)
+        context.exit(int(ExitCode.CHECK_FAILED))
+    configure_logging("CRITICAL", "human")
+    _say("settings", "all values are allowed")
+    failed: list[str] = []
+    for name, check in _checks():
+        if name == "topics" and "broker" in failed:
+            _say(name, "cannot be looked up without the broker", failed=True)
+        elif not _passes(name, check, settings):
+            failed.append(name)
+    if failed:
+        context.exit(int(ExitCode.CHECK_FAILED))
+
+
+def _checks() -> tuple[tuple[str, Check], ...]:
+    return (
+        ("broker", _broker),
+        ("topics", _topics),
+        ("artifact", _artifact),
+        ("provider", _provider),
+        ("port", _port),
+    )
+
+
+def _passes(name: str, check: Check, settings: Settings) -> bool:
+    try:
+        _say(name, check(settings))
+    except WorkerError as error:
+        _say(name, str(error), failed=True)
+        return False
+    return True
+
+
+def _say(name: str, text: str, *, failed: bool = False) -> None:
+    verdict = click.style("failed", fg="red", bold=True) if failed else click.style("ok", fg="green") + "    "
+    click.echo(f"{verdict}  {name:<9} {text}")
+
+
+def _broker(settings: Settings) -> str:
+    from worker.cli.kafka import reachable_admin
+
+    async def ask() -> int:
+        async with reachable_admin(settings) as admin:
+            return await admin.broker_count()
+
+    count = asyncio.run(ask())
+    return f"{settings.bootstrap_servers} answers; the cluster has {count} broker{'' if count == 1 else 's'}"
+
+
+def _topics(settings: Settings) -> str:
+    from worker.cli.kafka import reachable_admin
+    from worker.errors import TopicError
+    from worker.topics import TopicDescription, missing_topics_message
+
+    names = (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
+
+    async def ask() -> dict[str, TopicDescription]:
+        async with reachable_admin(settings) as admin:
+            return await admin.describe(names)
+
+    found = asyncio.run(ask())
+    missing = [name for name in names if name not in found]
+    if missing and not settings.create_topics:
+        raise TopicError(missing_topics_message(settings, missing, found.values()))
+    there = ", ".join(f"{name} ({found[name].partitions} partitions)" for name in names if name in found)
+    return "; ".join(part for part in (there, f"{', '.join(missing)} will be created" if missing else "") if part)
+
+
+def _artifact(settings: Settings) -> str:
+    from worker.inference.artifact import Artifact
+
+    artifact = Artifact.load(settings.model)
+    artifact.load_tokeniser()
+    return f"{artifact.identity} ({artifact.precision}, labels {', '.join(artifact.labels)}) in {artifact.path}"
+
+
+def _provider(settings: Settings) -> str:
+    from worker.inference.artifact import Artifact
+    from worker.inference.session import SessionOptions, open_session
+
+    options = SessionOptions(settings.provider, settings.device_id, settings.inference_threads)
+    session = open_session(Artifact.load(settings.model), options)
+    session.warm_up()
+    return f"{session.provider} computes"
+
+
+def _port(settings: Settings) -> str:
+    from worker.errors import PortTakenError
+
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise PortTakenError(
+                f"{settings.host}:{settings.port} cannot be used ({error.strerror or error}); choose another --port"
+            ) from error
+    return f"{settings.host}:{settings.port} is free" if settings.port else "a free one will be taken"

@@ -1,0 +1,224 @@
+"""The flow of the demo: a Kafka, a worker, reviews in, results out, and everything stopped again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+import orjson
+
+from worker.cli.demo.display import Show, Shown, review_display
+from worker.cli.demo.events import BROKEN_EVENTS, built_in_reviews, reviews
+from worker.cli.demo.process import WorkerProcess, worker_process
+from worker.cli.described import described_settings
+from worker.cli.options import SettingsCommand, read_settings, setting_options
+from worker.errors import FatalError
+from worker.logs import configure_logging
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
+
+SILENCE_S = 60.0
+"""Without a result for so long the demo gives up."""
+
+_OWN_NAMES = ("group", "input_topic", "output_topic", "dead_letter_topic")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the demo measured."""
+
+    reviews: int
+    dead_letters: int
+    start_s: float
+    """From starting the worker to the first result."""
+    run_s: float
+    """From the first result to the last."""
+
+
+@click.command(cls=SettingsCommand)
+@click.option("--count", type=click.IntRange(min=1), help="Produce so many reviews, repeating them with variations.")
+@click.option("--keep", is_flag=True, help="Leave Kafka and the worker running until Ctrl-C, and say how to use them.")
+@setting_options("model", "provider")
+@click.pass_context
+def command(context: click.Context, count: int | None, keep: bool) -> None:
+    """Show everything at once: start a real Kafka and a worker, produce reviews, print each as it is classified.
+
+    Uses the Kafka in KAFKA_BOOTSTRAP_SERVERS where that is set, with topics of its own; otherwise one in Docker, or one
+    that is downloaded once and run here. Stops what it started.
+    """
+    settings = read_settings(context)
+    configure_logging("CRITICAL", "human")
+    with _stopped_by_sigterm():
+        _demo(settings, count or len(built_in_reviews()), keep=keep)
+
+
+def _demo(settings: Settings, count: int, *, keep: bool) -> None:
+    from worker.devkafka import kafka_cluster, ports
+
+    with tempfile.TemporaryDirectory(prefix="reviews-demo-") as folder, kafka_cluster(say=_say) as cluster:
+        foreign = cluster.kind == "configured"
+        chosen = settings.model_copy(
+            update={
+                "bootstrap_servers": cluster.bootstrap_servers,
+                "host": "127.0.0.1",
+                "port": ports.pick(1)[0],
+                **(_own_names() if foreign else {}),
+            }
+        )
+        log = Path(folder) / "worker.log"
+        _say(f"starting a worker; its log is {log}")
+        with worker_process(chosen, log) as worker:
+            outcome = asyncio.run(_produce_and_watch(chosen, worker, count))
+            _summarise(outcome, chosen)
+            if keep:
+                _keep(chosen, worker)
+            else:
+                click.echo("to go on by hand: reviews-worker demo --keep")
+            _say("stopping the worker and Kafka")
+        if foreign:
+            asyncio.run(_delete_topics(chosen))
+
+
+async def _produce_and_watch(settings: Settings, worker: WorkerProcess, count: int) -> Outcome:
+    from worker.cli.consume import records
+    from worker.topics import ensure_topics
+
+    began = time.monotonic()
+    await ensure_topics(settings)
+    producing = asyncio.create_task(_produce(settings, count))
+    try:
+        with review_display(count) as show:
+            first, last = await _watch(settings, worker, count, show)
+    finally:
+        await producing
+    click.echo(f"\n{len(BROKEN_EVENTS)} events could not be classified and are kept on {settings.dead_letter_topic}:")
+    dead = 0
+    async for record in records(settings, settings.dead_letter_topic, from_beginning=True, timeout_s=SILENCE_S):
+        _show_dead_letter(record)
+        dead += 1
+        if dead == len(BROKEN_EVENTS):
+            break
+    return Outcome(count, dead, first - began, last - first)
+
+
+async def _watch(settings: Settings, worker: WorkerProcess, count: int, show: Show) -> tuple[float, float]:
+    """Show `count` results; answers when the first and the last came, in monotonic seconds."""
+    from worker.cli.consume import records
+
+    moments: list[float] = []
+    async for record in records(
+        settings, settings.output_topic, from_beginning=True, timeout_s=SILENCE_S, on_poll=worker.check_alive
+    ):
+        moments.append(time.monotonic())
+        show(_shown(record, settings))
+        if len(moments) == count:
+            return moments[0], moments[-1]
+    raise FatalError(f"no result for {SILENCE_S:g} s, after {len(moments)} of {count} reviews")
+
+
+async def _produce(settings: Settings, count: int) -> None:
+    from aiokafka import AIOKafkaProducer
+
+    from worker.cli.kafka import started
+
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.bootstrap_servers, acks="all", enable_idempotence=True, linger_ms=20
+    )
+    async with started(producer, settings):
+        for key, value in (*BROKEN_EVENTS, *reviews(count)):
+            await producer.send(settings.input_topic, value, key)
+
+
+def _shown(record: ConsumerRecord, settings: Settings) -> Shown:
+    from worker.cli.consume import text_of
+
+    event = orjson.loads(record.value)
+    result = event[settings.result_field]
+    return Shown(result["label"], result["score"], text_of(event, settings.text_field))
+
+
+def _show_dead_letter(record: ConsumerRecord) -> None:
+    from worker.cli.consume import dead_letter_members
+
+    letter = dead_letter_members(record)
+    click.echo(f"  {click.style(str(letter['reason']), fg='red')}  {letter['source']}  {letter['message']}")
+
+
+def _summarise(outcome: Outcome, settings: Settings) -> None:
+    rate = f", {(outcome.reviews - 1) / outcome.run_s:,.0f} reviews/s" if outcome.run_s > 0 else ""
+    click.echo(
+        f"\n{outcome.reviews} reviews classified and {outcome.dead_letters} dead letters; the first result"
+        f" {outcome.start_s:.1f} s after the start, the rest in {outcome.run_s:.1f} s{rate}"
+    )
+
+
+def _keep(settings: Settings, worker: WorkerProcess) -> None:
+    """Say how to use what runs, and wait for Ctrl-C."""
+    url = f"http://{settings.host}:{settings.port}"
+    click.echo("\nKafka and the worker keep running until Ctrl-C. In another terminal:\n")
+    for line in (
+        f"export KAFKA_BOOTSTRAP_SERVERS={settings.bootstrap_servers}",
+        *(f"export {name}={value}" for name, value in _topic_variables(settings)),
+        'reviews-worker produce --text "The plot is thin, but what a cast!"',
+        "reviews-worker consume --from-beginning",
+        "reviews-worker consume --from-beginning --dead-letters --timeout 3",
+        "reviews-worker topics",
+        f"curl {url}/readyz {url}/metrics",
+    ):
+        click.echo(f"    {line}")
+    click.echo("")
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            worker.check_alive()
+            time.sleep(1)
+
+
+def _topic_variables(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Variables for topics that are not called as the worker would call them."""
+    for setting in described_settings():
+        value = getattr(settings, setting.name)
+        if setting.name in _OWN_NAMES and str(value) != setting.default:
+            yield setting.variables[0], value
+
+
+def _own_names() -> dict[str, str]:
+    """Names that nothing else uses on somebody's Kafka."""
+    prefix = f"demo-{uuid.uuid4().hex[:8]}"
+    return {name: f"{prefix}.{name.removesuffix('_topic')}" for name in _OWN_NAMES}
+
+
+async def _delete_topics(settings: Settings) -> None:
+    from worker.cli.kafka import reachable_admin
+
+    async with reachable_admin(settings) as admin:
+        await admin.client.delete_topics([settings.input_topic, settings.output_topic, settings.dead_letter_topic])
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does, so that what it started is stopped."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say(line: str) -> None:
+    click.echo(click.style(line, dim=True), err=True)

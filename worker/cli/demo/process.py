@@ -1,0 +1,55 @@
+"""The worker of the demo: a process of its own, as in production."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from worker.cli.described import environment_of
+from worker.errors import FatalError
+from worker.settings import Settings
+
+STOP_MARGIN_S = 5.0
+_TAIL_LINES = 15
+
+
+class WorkerProcess:
+    """A running ``reviews-worker run``."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._process = process
+        self._log = log
+
+    def check_alive(self) -> None:
+        """Raise `FatalError` with the end of its log when the process has ended."""
+        code = self._process.poll()
+        if code is not None:
+            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
+            raise FatalError("\n".join([f"the worker ended with exit code {code}; its last lines were:", *lines]))
+
+
+@contextlib.contextmanager
+def worker_process(settings: Settings, log: Path) -> Iterator[WorkerProcess]:
+    """A worker with `settings` that logs to `log`; stopped in order, and killed when that takes too long."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "worker.cli", "run"],
+            env={**os.environ, **environment_of(settings)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the demo, which then stops the worker in order
+        )
+    try:
+        yield WorkerProcess(process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(settings.grace_period_s + STOP_MARGIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

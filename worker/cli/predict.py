@@ -1,0 +1,113 @@
+"""``reviews-worker predict``: classify without Kafka."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+import orjson
+
+from worker.cli.lines import in_groups
+from worker.cli.options import SettingsCommand, read_settings, setting_options
+from worker.cli.terminal import label_colour, on_terminal, plain_line, printable, review_line, rich_console
+from worker.errors import ExitCode, UsageError
+from worker.logs import configure_logging
+
+if TYPE_CHECKING:
+    from worker.classifier import Classification, Classifier
+
+Show = Callable[[str, "Classification"], None]
+
+MAX_GROUP_LINES = 32
+
+
+@click.command(cls=SettingsCommand)
+@click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each review.")
+@setting_options("model", "provider")
+@click.pass_context
+def command(context: click.Context, texts: Sequence[str], as_json: bool) -> None:
+    """Classify the reviews given as TEXT, or one on each line of stdin when TEXT is "-".
+
+    Without a terminal each review becomes one line: label, probability and text, separated by tabs. A blank line on
+    stdin is reported, left out, and makes the exit code 2 at the end.
+    """
+    settings = read_settings(context)
+    configure_logging("WARNING", "human")
+    streaming = list(texts) == ["-"]
+    blank = [number for number, text in enumerate(texts, 1) if not text.strip()]
+    if blank:
+        raise UsageError(f"text {blank[0]} is blank: there is nothing to classify")
+    from worker.classifier import Classifier
+
+    classifier = Classifier.load(settings.model, settings.provider)
+    show = _json_printer(classifier) if as_json else _print_line
+    if streaming:
+        context.exit(int(_predict_lines(classifier, show)))
+    results = classifier.predict(texts)
+    if as_json or not _print_table(texts, results):
+        for text, result in zip(texts, results, strict=True):
+            show(text, result)
+
+
+def _predict_lines(classifier: Classifier, show: Show) -> ExitCode:
+    """Classify stdin line by line, in order, each as soon as it is there; those that wait already go together."""
+    blank = 0
+    for lines in in_groups(_numbered_lines(sys.stdin), MAX_GROUP_LINES):
+        texts = []
+        for number, line in lines:
+            if line.strip():
+                texts.append(line)
+            else:
+                blank += 1
+                click.echo(f"{click.style('error:', fg='red', bold=True)} line {number} is blank, left out", err=True)
+        for text, result in zip(texts, classifier.predict(texts), strict=True):
+            show(text, result)
+        sys.stdout.flush()
+    return ExitCode.USAGE if blank else ExitCode.OK
+
+
+def _numbered_lines(stream: Iterable[str]) -> Iterator[tuple[int, str]]:
+    try:
+        for number, line in enumerate(stream, 1):
+            yield number, line.rstrip("\r\n")
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"stdin cannot be read as text: {error}") from error
+
+
+def _print_line(text: str, result: Classification) -> None:
+    line = review_line if on_terminal() else plain_line
+    click.echo(line(result.label, result.score, text))
+
+
+def _json_printer(classifier: Classifier) -> Show:
+    model = classifier.artifact.identity
+
+    def show(text: str, result: Classification) -> None:
+        members = {"text": text, **dataclasses.asdict(result), "model": model}
+        click.echo(orjson.dumps(members).decode())
+
+    return show
+
+
+def _print_table(texts: Sequence[str], results: Sequence[Classification]) -> bool:
+    """A table for people; False, and nothing printed, where there is no terminal for it."""
+    console = rich_console()
+    if console is None:
+        return False
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for column in ("label", "probability", "tokens"):
+        table.add_column(column)
+    table.add_column("review", overflow="fold")
+    for text, result in zip(texts, results, strict=True):
+        tokens = f"{result.tokens}, the rest was cut off" if result.truncated else str(result.tokens)
+        label = Text(result.label, style=f"bold {label_colour(result.label)}")
+        table.add_row(label, f"{result.score:.3f}", tokens, Text(printable(text)))
+    console.print(table)
+    return True

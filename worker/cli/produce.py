@@ -1,0 +1,159 @@
+"""``reviews-worker produce``: put reviews on the input topic."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+import orjson
+
+from worker.cli.lines import in_groups_async
+from worker.cli.options import CREATION_OPTIONS, KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
+from worker.cli.terminal import rich_console
+from worker.errors import DeliveryError, UsageError
+from worker.logs import configure_logging
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from aiokafka import AIOKafkaProducer
+
+MAX_GROUP_EVENTS = 2000
+_LINES_PER_UPDATE = 200
+
+Event = tuple[bytes | None, bytes]
+"""Key and value."""
+Advance = Callable[[int], None]
+"""Told how many bytes of the source have been read so far."""
+
+
+@click.command(cls=SettingsCommand)
+@click.argument("source", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True), metavar="FILE")
+@click.option("--text", help="Produce one review with this text instead of a file.")
+@setting_options(*KAFKA_OPTIONS, "input_topic", "text_field", "compression", "create_topics", *CREATION_OPTIONS)
+@click.pass_context
+def command(context: click.Context, source: str | None, text: str | None) -> None:
+    """Produce each line of FILE (JSON lines, also .gz; "-" is stdin) as one event on the input topic.
+
+    The key is the event's review_id, where it has one. Blank lines are left out; a line that is no JSON object ends the
+    command, and what came before it has been produced.
+    """
+    settings = read_settings(context)
+    configure_logging("WARNING", "human")
+    if (source is None) == (text is None):
+        raise UsageError('give a FILE, "-" for stdin, or --text "I really liked that movie!"')
+    if text is not None:
+        if not text.strip():
+            raise UsageError("--text is blank")
+        count = asyncio.run(_produce(settings, iter([(None, _event_of(text, settings.text_field))])))
+    else:
+        with _open(str(source)) as (lines, advance):
+            count = asyncio.run(_produce(settings, _events(lines, str(source), advance)))
+    click.echo(f"produced {count} event{'' if count == 1 else 's'} to {settings.input_topic}", err=True)
+
+
+async def _produce(settings: Settings, events: Iterator[Event]) -> int:
+    """Send `events` in order; answers how many the broker has acknowledged."""
+    from aiokafka import AIOKafkaProducer
+
+    from worker.cli.kafka import impatient, started
+    from worker.topics import ensure_topics
+
+    await ensure_topics(impatient(settings))
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.bootstrap_servers,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=20,
+        max_request_size=settings.max_output_bytes,
+        compression_type=None if settings.compression == "none" else settings.compression,
+    )
+    async with started(producer, settings):
+        return await _send_all(producer, settings.input_topic, events)
+
+
+async def _send_all(producer: AIOKafkaProducer, topic: str, events: Iterator[Event]) -> int:
+    from aiokafka.errors import KafkaError
+
+    count = 0
+    try:
+        async for group in in_groups_async(events, MAX_GROUP_EVENTS):
+            waiting = [await producer.send(topic, value, key) for key, value in group]
+            outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+            count += sum(not isinstance(outcome, BaseException) for outcome in outcomes)
+            for failure in (outcome for outcome in outcomes if isinstance(outcome, BaseException)):
+                raise failure
+    except KafkaError as error:
+        raise DeliveryError(f"{topic}: the broker took {count} events and then failed ({error})") from error
+    except UsageError as error:
+        raise UsageError(f"{error}; the {count} events before it have been produced") from None
+    return count
+
+
+def _events(lines: Iterator[bytes], name: str, advance: Advance) -> Iterator[Event]:
+    """The events of JSON lines; raises `UsageError` that names the first line that is no event."""
+    read = 0
+    for number, line in enumerate(lines, 1):
+        read += len(line)
+        if number % _LINES_PER_UPDATE == 0:
+            advance(read)
+        if value := line.strip():
+            yield _key(value, f"{'stdin' if name == '-' else name}:{number}"), value
+
+
+def _key(value: bytes, place: str) -> bytes | None:
+    try:
+        event = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise UsageError(f"{place}: not JSON ({error})") from None
+    if not isinstance(event, dict):
+        raise UsageError(f"{place}: not a JSON object but {type(event).__name__}")
+    review_id = event.get("review_id")
+    return None if review_id is None or isinstance(review_id, bool) else str(review_id).encode()
+
+
+def _event_of(text: str, text_field: str) -> bytes:
+    """An event that holds `text` where `text_field` says, dots going into nested objects."""
+    event: Any = text
+    for member in reversed(text_field.split(".")):
+        event = {member: event}
+    return orjson.dumps(event)
+
+
+@contextlib.contextmanager
+def _open(source: str) -> Iterator[tuple[Iterator[bytes], Advance]]:
+    """The lines of a file or of stdin, and where to tell how far they have been read: a progress bar on a terminal."""
+    console = rich_console(stderr=True)
+    if source == "-":
+        yield iter(sys.stdin.buffer), lambda read: None
+        return
+    path = Path(source)
+    with path.open("rb") as raw:
+        unpacked = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+        if console is None:
+            yield _readable(unpacked, source), lambda read: None
+            return
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+        bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TransferSpeedColumn(), TimeRemainingColumn(), console=console
+        )
+        with bar:
+            task = bar.add_task(path.name, total=path.stat().st_size)
+            yield _readable(unpacked, source), lambda read: bar.update(task, completed=_position(raw, path, read))
+
+
+def _position(raw: BinaryIO, path: Path, read: int) -> int:
+    return raw.tell() if path.suffix == ".gz" else read
+
+
+def _readable(lines: Iterable[bytes], name: str) -> Iterator[bytes]:
+    try:
+        yield from lines
+    except (OSError, EOFError) as error:
+        raise UsageError(f"{name}: cannot be read ({error})") from None

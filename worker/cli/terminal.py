@@ -1,0 +1,53 @@
+"""What people see on a terminal; everything else gets plain lines."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_COLOURS = {"pos": "green", "neg": "red"}
+
+
+def on_terminal() -> bool:
+    """Whether stdout is a terminal."""
+    return sys.stdout.isatty()
+
+
+def rich_console(*, stderr: bool = False) -> Console | None:
+    """A console for tables and progress; None where the stream is no terminal or rich is not installed."""
+    stream = sys.stderr if stderr else sys.stdout
+    if not stream.isatty():
+        return None
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    return Console(stderr=stderr, highlight=False)
+
+
+def printable(text: str, width: int | None = None) -> str:
+    """`text` on one line, without control characters (a review could hold any), cut to `width` characters."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if width is None or len(line) <= width else line[: max(width - 1, 0)] + "…"
+
+
+def label_colour(label: str) -> str:
+    """The colour that a label is shown in."""
+    return _COLOURS.get(label, "blue")
+
+
+def review_line(label: str, score: float, text: str) -> str:
+    """One classified review as a line for a terminal."""
+    room = shutil.get_terminal_size().columns - len(label) - 9
+    return f"{click.style(label, fg=label_colour(label), bold=True)}  {score:.3f}  {printable(text, room)}"
+
+
+def plain_line(label: str, score: float, text: str) -> str:
+    """The same for a program: separated by tabs, which the text does not hold."""
+    return f"{label}\t{score:.3f}\t{printable(text)}"

@@ -1,0 +1,94 @@
+"""``reviews-worker topics``: the three topics and how far the group is."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from worker.cli.options import (
+    CREATION_OPTIONS,
+    KAFKA_OPTIONS,
+    TOPIC_OPTIONS,
+    SettingsCommand,
+    read_settings,
+    setting_options,
+)
+from worker.cli.terminal import rich_console
+from worker.errors import TopicError
+from worker.logs import configure_logging
+from worker.settings import Settings
+
+COLUMNS = ("topic", "partitions", "replication", "retention", "messages", "lag")
+Row = tuple[str, ...]
+_DAY_S, _HOUR_S = 86_400, 3_600
+
+
+@click.command(cls=SettingsCommand)
+@click.option("--create", is_flag=True, help="Create the topics that are missing.")
+@setting_options(*KAFKA_OPTIONS, "group", *TOPIC_OPTIONS, *CREATION_OPTIONS)
+@click.pass_context
+def command(context: click.Context, create: bool) -> None:
+    """List the three topics: partitions, replication, retention, messages, and the lag of the group.
+
+    Exits with 4 when a topic is missing. Without a terminal the columns are separated by tabs.
+    """
+    settings = read_settings(context)
+    configure_logging("CRITICAL", "human")
+    rows, missing = asyncio.run(_survey(settings, create=create))
+    _print(rows, settings.group)
+    if missing:
+        from worker.topics import missing_topics_message
+
+        raise TopicError(missing_topics_message(settings, missing))
+
+
+async def _survey(settings: Settings, *, create: bool) -> tuple[list[Row], list[str]]:
+    """The rows to show, and the topics that are missing."""
+    from worker.cli.kafka import impatient, messages_and_lag, reachable_admin
+    from worker.topics import create_missing, ensure_topics
+
+    names = (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
+    async with reachable_admin(settings) as admin:
+        if create and await create_missing(admin, settings):
+            await ensure_topics(impatient(settings))
+        found = await admin.describe(names)
+        messages, lag = await messages_and_lag(settings, admin, found.values())
+    missing = [name for name in names if name not in found]
+    rows: list[Row] = [(name, "missing", "", "", "", "") for name in missing]
+    for name in found:
+        topic = found[name]
+        of_group = str(lag) if name == settings.input_topic else ""
+        retention = _duration(topic.integer("retention.ms"))
+        row = (name, str(topic.partitions), str(topic.replication), retention, str(messages[name]), of_group)
+        rows.append(row)
+    return sorted(rows, key=lambda row: names.index(row[0])), missing
+
+
+def _duration(milliseconds: int | None) -> str:
+    if milliseconds is None:
+        return "unknown"
+    seconds = milliseconds / 1000
+    if seconds < 0:
+        return "for ever"
+    if seconds >= _DAY_S:
+        return f"{seconds / _DAY_S:.3g} days"
+    return f"{seconds / _HOUR_S:.3g} h" if seconds >= _HOUR_S else f"{seconds:.3g} s"
+
+
+def _print(rows: list[Row], group: str) -> None:
+    columns = (*COLUMNS[:-1], f"lag of {group}")
+    console = rich_console()
+    if console is None:
+        for row in (columns, *rows):
+            click.echo("\t".join(row))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for column in columns:
+        table.add_column(column, justify="left" if column == "topic" else "right")
+    for row in rows:
+        table.add_row(*(Text(cell, style="red" if cell == "missing" else "") for cell in row))
+    console.print(table)
