@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import tempfile
 import time
 import uuid
@@ -65,7 +66,7 @@ def command(context: click.Context, count: int | None, keep: bool) -> None:
 
 
 def _demo(settings: Settings, count: int, *, keep: bool) -> None:
-    from worker.devkafka import kafka_cluster, ports
+    from worker.devkafka import kafka_cluster
 
     with tempfile.TemporaryDirectory(prefix="reviews-demo-") as folder, kafka_cluster(say=_say) as cluster:
         foreign = cluster.kind == "configured"
@@ -73,7 +74,7 @@ def _demo(settings: Settings, count: int, *, keep: bool) -> None:
             update={
                 "bootstrap_servers": cluster.bootstrap_servers,
                 "host": "127.0.0.1",
-                "port": ports.pick(1)[0],
+                "port": _free_port(),
                 **(_own_names() if foreign else {}),
             }
         )
@@ -191,6 +192,13 @@ def _topic_variables(settings: Settings) -> Iterator[tuple[str, str]]:
         value = getattr(settings, setting.name)
         if setting.name in _OWN_NAMES and str(value) != setting.default:
             yield setting.variables[0], value
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _own_names() -> dict[str, str]:

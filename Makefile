@@ -1,0 +1,51 @@
+# Each target sets up .venv by itself and installs again only when pyproject.toml has changed.
+#
+#   make demo     a real Kafka, the worker, and reviews classified as they arrive
+#   make test     the whole test suite, against a real Kafka
+#   make check    linters, types, import contract, reference pages
+#   make bench    the benchmarks; results in build/bench/
+#   make clean    everything that was built
+
+PY := .venv/bin/python
+CODE := worker tests
+
+.PHONY: demo test check format reference bench wheel clean
+
+demo: .venv/.installed-demo
+	@$(PY) -m worker.cli demo $(ARGS)
+
+test: .venv/.installed-test
+	$(PY) -m pytest $(ARGS)
+
+check: .venv/.installed-test
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-logo
+	$(PY) -m worker.cli.reference --check
+
+format: .venv/.installed-test
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+reference: .venv/.installed-test
+	$(PY) -m worker.cli.reference
+
+bench: .venv/.installed-test
+	$(PY) -m tests.bench $(ARGS)
+
+wheel: .venv/.installed-test
+	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/dist .
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find worker tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the tests need includes what the demo needs, so that either satisfies the demo.
+.venv/.installed-demo: pyproject.toml | .venv/bin/python
+	@sh .ci/install demo
+.venv/.installed-test: pyproject.toml | .venv/bin/python
+	@sh .ci/install test
+
+.venv/bin/python:
+	@sh .ci/make-venv
