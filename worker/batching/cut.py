@@ -1,13 +1,15 @@
 """Which of the waiting reviews go into a batch together.
 
-The rule: among all groups of neighbours in length that hold the *anchor* (the review whose turn it is) and keep to
-the limits, take the densest: the one with the most real tokens for its cost. A batch costs its padded tokens and one
-launch, taken as a sixteenth of the token budget. The launch makes large groups better than small ones, the padding
-makes groups of like length better than mixed ones, and a review that would bring more padding than it saves is left
-for a later batch, even when there is room.
+The rule: among all groups of neighbours in length that hold the *anchor* (the review whose turn it is) and keep to the
+limits, take the one of the highest value. A computed token costs 1, and a real one is worth a little more, its *price*:
+at 1.2, a review is worth a place in a batch unless more than a sixth of that place would be padding. So large groups
+are better than small ones, up to the point where only mixing lengths would fill them, and what does not fit well waits
+for a batch of its own, even when there is room. No group of neighbours wastes more than 1 - 1 / price.
+
+While little waits, the price is higher, since a batch has a cost of its own (a launch) that few tokens share.
 
 ``docs/batching.md`` has the measurements behind it. Growing the group one neighbour at a time, each time the one that
-adds the least padding, wastes half as much again. Leaving the anchor out for a denser group elsewhere wastes less, but
+adds the least padding, wastes half as much again. Leaving the anchor out for a better group elsewhere brings nothing:
 the outputs of a partition leave in input order, so whatever overtakes the oldest waits for it all the same.
 """
 
@@ -17,79 +19,118 @@ from collections.abc import Mapping, Sequence, Sized
 from typing import NamedTuple
 
 from worker.batching.ladder import ShapeLadder
-from worker.batching.limits import BatchLimits
 
+BACKLOG_PRICE = 1.2
+"""What a real token is worth, in computed ones, while much waits."""
 LAUNCH_SHARE = 1 / 16
 """What a batch costs beside its padded tokens, as a share of the token budget."""
 
+Cut = list[tuple[int, int]]
+"""Lengths and how many reviews of each to take, longest first; no count is zero."""
 
-class Cut(NamedTuple):
-    """A group of neighbours in length, counted downwards from the longest."""
 
-    longest: int
-    """Index of its longest length among the waiting lengths."""
+class CutLimits(NamedTuple):
+    """What one cut keeps to."""
+
+    max_tokens: int
+    """Padded tokens, the rows rounded to the ladder."""
+    max_rows: int
+    """Reviews."""
+    price: float
+    """What a real token is worth; see `token_price`."""
+    ladder: ShapeLadder | None = None
+
+    def room(self, longest: int) -> int:
+        """How many reviews of this length fit."""
+        rows = self.max_tokens // longest
+        return min(self.max_rows, rows if self.ladder is None else self.ladder.floor_rows(rows))
+
+    def value(self, real_tokens: float, rows: int, longest: int) -> float:
+        """What a group is worth, less what it costs."""
+        return self.price * real_tokens - longest * (rows if self.ladder is None else self.ladder.round_rows(rows))
+
+
+class _Group(NamedTuple):
+    """A run of neighbours in length, counted downwards from the longest."""
+
+    top: int
+    """Index of the longest length."""
+    above: int
+    """Reviews of that length, where it is longer than the anchor."""
     rows: int
-    """Reviews taken, from that length down."""
     needed: int
-    """How many of them it takes to reach the anchor."""
+    """How many of the rows it takes to reach the anchor."""
 
 
-def densest_cut(
-    lengths: Sequence[int], waiting: Mapping[int, Sized], anchor: int, max_tokens: int, limits: BatchLimits
-) -> Cut:
-    """Find the densest group that holds at least one review of length ``lengths[anchor]``.
+def token_price(waiting_tokens: int, max_tokens: int) -> float:
+    """Price a real token while `waiting_tokens` wait and a batch may have `max_tokens`."""
+    return max(BACKLOG_PRICE, 1.0 + LAUNCH_SHARE * max_tokens / waiting_tokens)
+
+
+def best_cut(lengths: Sequence[int], waiting: Mapping[int, Sized], anchor: int, limits: CutLimits) -> Cut:
+    """Find the most valuable group that holds at least one review of length ``lengths[anchor]``.
 
     `lengths` are the waiting lengths, ascending, already rounded to the ladder; ``waiting[length]`` are the reviews of
-    one length. The group keeps to `max_tokens` (which may be lower than in the limits), its rows rounded to the ladder,
-    and to ``max_batch_reviews``; only an anchor that is larger than `max_tokens` by itself is cut all the same, alone.
+    one length. An anchor that is larger than the limits by itself is cut all the same, alone.
     """
-    launch = max_tokens * LAUNCH_SHARE
-    best, best_density = Cut(anchor, rows=1, needed=1), 0.0
-    rows_above = real_above = 0  # what is longer than the anchor comes along
+    best, best_value = _Group(anchor, above=0, rows=1, needed=1), 0.0
+    between = between_tokens = 0  # what is longer than the anchor and shorter than the longest has to come along
     for top in range(anchor, len(lengths)):
         longest = lengths[top]
-        if top > anchor:
-            rows_above += len(waiting[longest])
-            real_above += len(waiting[longest]) * longest
-        room = _room(longest, max_tokens, limits)
-        if rows_above >= room:
-            break  # and so it is for all that is longer still
-        rows, real = rows_above, real_above
+        room = limits.room(longest)
+        if room < between + (1 if top == anchor else 2):
+            break  # the anchor and one of this length do not fit, nor does anything longer
+        above = 0 if top == anchor else min(len(waiting[longest]), room - between - 1)
+        needed = rows = between + above + 1
+        real = between_tokens + above * longest + lengths[anchor]
         for index in range(anchor, -1, -1):
             length = lengths[index]
-            if index < anchor and length * (rows * longest + launch) <= real * longest:
-                break  # shorter reviews would lower the density
-            taken = min(len(waiting[length]), room - rows)
+            if rows == room or limits.price * length <= longest:
+                break  # full, or what is left is not worth its place
+            taken = min(len(waiting[length]) - (index == anchor), room - rows)
             rows += taken
             real += taken * length
-            if rows == room:
-                break
-        density = real / (rows * longest + launch)
-        if density > best_density:
-            best, best_density = Cut(top, rows, needed=rows_above + 1), density
-    return best if limits.ladder is None else _whole_rung(best, lengths, waiting, launch, limits.ladder)
+        value = limits.price * real - rows * longest
+        if value > best_value:
+            best, best_value = _Group(top, above, rows, needed), value
+        if top > anchor:
+            between += len(waiting[longest])
+            between_tokens += len(waiting[longest]) * longest
+    cut = _spell_out(lengths, waiting, best)
+    return cut if limits.ladder is None else _whole_rung(cut, best.needed, limits, limits.ladder)
 
 
-def _room(longest: int, max_tokens: int, limits: BatchLimits) -> int:
-    rows = max_tokens // longest
-    return min(limits.max_batch_reviews, rows if limits.ladder is None else limits.ladder.floor_rows(rows))
+def _spell_out(lengths: Sequence[int], waiting: Mapping[int, Sized], group: _Group) -> Cut:
+    cut, index = [], group.top
+    if group.above:
+        cut, index = [(lengths[index], group.above)], index - 1
+    missing = group.rows - group.above
+    while missing:
+        taken = min(len(waiting[lengths[index]]), missing)
+        cut.append((lengths[index], taken))
+        missing -= taken
+        index -= 1
+    return cut
 
 
-def _whole_rung(
-    cut: Cut, lengths: Sequence[int], waiting: Mapping[int, Sized], launch: float, ladder: ShapeLadder
-) -> Cut:
-    """Leave out the shortest reviews of `cut`, down to a whole rung of rows, where that is denser than empty rows."""
+def _whole_rung(cut: Cut, needed: int, limits: CutLimits, ladder: ShapeLadder) -> Cut:
+    """Leave out the shortest reviews of `cut`, down to a whole rung of rows, where that is worth more than empty rows.
 
-    def density(rows: int) -> float:
-        real, missing, index = 0, rows, cut.longest
-        while missing:
-            taken = min(len(waiting[lengths[index]]), missing)
-            real += taken * lengths[index]
-            missing -= taken
-            index -= 1
-        return real / (ladder.round_rows(rows) * lengths[cut.longest] + launch)
-
-    fewer = ladder.floor_rows(cut.rows)
-    if fewer < cut.needed or density(fewer) <= density(cut.rows):
+    The first `needed` reviews stay: the anchor is the last of them.
+    """
+    rows, longest = sum(count for _, count in cut), cut[0][0]
+    whole = ladder.floor_rows(rows)
+    if whole < needed:
         return cut
-    return cut._replace(rows=fewer)
+    fewer: Cut = []
+    missing = whole
+    for length, count in cut:
+        if missing:
+            fewer.append((length, min(count, missing)))
+            missing -= min(count, missing)
+    better = limits.value(_tokens(fewer), whole, longest) > limits.value(_tokens(cut), rows, longest)
+    return fewer if better else cut
+
+
+def _tokens(cut: Cut) -> int:
+    return sum(length * count for length, count in cut)

@@ -10,7 +10,7 @@ from heapq import heapify, heappop, heappush
 from operator import itemgetter
 
 from worker.batching.batch import Batch
-from worker.batching.cut import Cut, densest_cut
+from worker.batching.cut import Cut, CutLimits, best_cut, token_price
 from worker.batching.limits import BatchLimits
 from worker.records import Entry
 
@@ -75,9 +75,7 @@ class BatchQueue:
         if ready_at is None or (ready_at > now and not drain):
             return None
         anchor = self._padded_length(self._bring_forward_anchor(now))
-        cut = densest_cut(
-            self._lengths, self._window, bisect_left(self._lengths, anchor), self._max_tokens, self.limits
-        )
+        cut = best_cut(self._lengths, self._window, bisect_left(self._lengths, anchor), self._cut_limits())
         batch = Batch(self._take(cut), self.limits.ladder)
         self._refill()
         return batch
@@ -164,6 +162,10 @@ class BatchQueue:
             heap[heap.index(anchor)] = (-math.inf, number, entry)
             heapify(heap)
         return entry
+
+    def _cut_limits(self) -> CutLimits:
+        price = token_price(self._tokens, self._max_tokens)
+        return CutLimits(self._max_tokens, self.limits.max_batch_reviews, price, self.limits.ladder)
 
     def _take(self, cut: Cut) -> list[Entry]:
         """Remove from the window what `cut` says, of each length the oldest."""
