@@ -14,8 +14,8 @@ from worker.batching.cut import Cut, CutLimits, best_cut, token_price
 from worker.batching.limits import BatchLimits
 from worker.records import Entry
 
-_Waiting = tuple[float, int, Entry]
-"""`Entry.waiting_since`, the number of its arrival, and the entry: the smallest one is the oldest."""
+_Waiting = tuple[float, int, int, Entry]
+"""`Entry.waiting_since`, the number of its arrival, its padded length, and the entry: the smallest is the oldest."""
 
 _oldest_of = itemgetter(0)  # of a heap
 
@@ -58,11 +58,11 @@ class BatchQueue:
         for entry in entries:
             length = self._padded_length(entry)
             self._arrivals += 1
-            waiting = (entry.waiting_since, self._arrivals, entry)
+            waiting = (entry.waiting_since, self._arrivals, length, entry)
             self._arrived[self._arrivals] = waiting
             self._tokens += length
             if self._in_window < self.limits.window_reviews:
-                self._admit(waiting, length)
+                self._admit(waiting)
             else:
                 heappush(self._beyond, waiting)
 
@@ -74,8 +74,8 @@ class BatchQueue:
         ready_at = self.ready_at(now)
         if ready_at is None or (ready_at > now and not drain):
             return None
-        anchor = self._padded_length(self._bring_forward_anchor(now))
-        cut = best_cut(self._lengths, self._window, bisect_left(self._lengths, anchor), self._cut_limits())
+        anchor = bisect_left(self._lengths, self._bring_forward_anchor(now))
+        cut = best_cut(self._lengths, self._window, anchor, self._cut_limits())
         batch = Batch(self._take(cut), self.limits.ladder)
         self._refill()
         return batch
@@ -89,7 +89,7 @@ class BatchQueue:
             return None
         if self.limits.linger_s == 0 or self.has_full_batch:
             return now
-        lingered_at = self._first_arrived()[2].arrived_at + self.limits.linger_s
+        lingered_at = self._first_arrived()[3].arrived_at + self.limits.linger_s
         overdue_at = self._oldest()[0] + self.limits.max_wait_s
         return max(now, min(lingered_at, overdue_at))
 
@@ -130,7 +130,8 @@ class BatchQueue:
             )
         return length
 
-    def _admit(self, waiting: _Waiting, length: int) -> None:
+    def _admit(self, waiting: _Waiting) -> None:
+        length = waiting[2]
         heap = self._window.get(length)
         if heap is None:
             self._window[length] = [waiting]
@@ -141,27 +142,26 @@ class BatchQueue:
 
     def _refill(self) -> None:
         while self._beyond and self._in_window < self.limits.window_reviews:
-            waiting = heappop(self._beyond)
-            self._admit(waiting, self._padded_length(waiting[2]))
+            self._admit(heappop(self._beyond))
 
-    def _bring_forward_anchor(self, now: float) -> Entry:
-        """Choose the anchor, and see to it that it is in the window, where it is the first of its length."""
+    def _bring_forward_anchor(self, now: float) -> int:
+        """Choose the anchor and answer its length; in the window it is now the first of that length."""
         anchor = self._first_arrived()
-        overdue = now - anchor[2].arrived_at >= self.limits.max_wait_s
+        overdue = now - anchor[3].arrived_at >= self.limits.max_wait_s
         self._arrival_was_first = overdue and not self._arrival_was_first
         if not self._arrival_was_first:
             anchor = self._oldest()
-        _, number, entry = anchor
-        length = self._padded_length(entry)
+        _, number, length, entry = anchor
+        forward = (-math.inf, number, length, entry)
         heap = self._window.get(length)
         if heap is None or anchor not in heap:
             self._beyond.remove(anchor)
             heapify(self._beyond)
-            self._admit((-math.inf, number, entry), length)
+            self._admit(forward)
         elif heap[0] is not anchor:
-            heap[heap.index(anchor)] = (-math.inf, number, entry)
+            heap[heap.index(anchor)] = forward
             heapify(heap)
-        return entry
+        return length
 
     def _cut_limits(self) -> CutLimits:
         price = token_price(self._tokens, self._max_tokens)
@@ -177,7 +177,7 @@ class BatchQueue:
                 del self._lengths[bisect_left(self._lengths, length)]
             else:
                 taken = [heappop(heap) for _ in range(count)]
-            for _, number, entry in taken:
+            for _, number, _, entry in taken:
                 del self._arrived[number]
                 entries.append(entry)
             self._tokens -= length * count
