@@ -1,0 +1,22 @@
+"""Fakes for tests, ours and yours: a broker in memory, a publisher, a consumer group, a session and a whole worker.
+
+They do what the real ones promise, deterministically: no threads but the pipeline's own, no sleeps, no sockets. One
+contract suite (``tests/contract``) runs over them and over a real Kafka, so that they stay true. Importing this package
+imports no Faust.
+"""
+
+from worker.fakes.broker import FakeBroker, StoredRecord
+from worker.fakes.group import FakeGroup, FakeMember
+from worker.fakes.publisher import FakePublisher
+from worker.fakes.session import FakeSession
+from worker.fakes.worker import FakeWorker
+
+__all__ = [
+    "FakeBroker",
+    "FakeGroup",
+    "FakeMember",
+    "FakePublisher",
+    "FakeSession",
+    "FakeWorker",
+    "StoredRecord",
+]
