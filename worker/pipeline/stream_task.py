@@ -31,6 +31,7 @@ class StreamTask:
         self.partitions = tuple(start_offsets)
         self.closed = False
         self.in_flight = 0
+        self._halted = False
         self._offsets = offsets
         self._collector = collector
         self._flow = flow
@@ -70,12 +71,13 @@ class StreamTask:
         self._release(partition)
 
     def completed(self, entries: Sequence[Entry]) -> None:
-        """Entries have their outcomes: release what is next in order of each partition."""
+        """`entries` have their outcomes: release what is next in order of each partition."""
         if self.closed:
             self._metrics.dropped_stale.inc(len(entries))
             return
-        for partition in {entry.record.partition for entry in entries}:
-            self._release(partition)
+        for partition, waiting in self._unreleased.items():
+            if waiting and waiting[0].outcome is not None:
+                self._release(partition)
 
     def acknowledged(self, partition: TopicPartition, entries: Sequence[Entry]) -> None:
         """The broker has the outputs of these entries."""
@@ -106,9 +108,13 @@ class StreamTask:
         self._unreleased.clear()
 
     def _release(self, partition: TopicPartition) -> None:
+        if self._halted:
+            return
         waiting = self._unreleased[partition]
         ready = []
         while waiting and waiting[0].outcome is not None:
             ready.append(waiting.popleft())
         if ready:
+            self._halted = True  # what follows must not overtake what could not be sent
             self._collector.send(ready, self)
+            self._halted = False
