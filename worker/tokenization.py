@@ -8,6 +8,7 @@ the comma.
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,20 +22,34 @@ from worker.records import Encoding
 SPACE_SYMBOL = "\N{LOWER ONE EIGHTH BLOCK}"
 SPECIAL_PIECES = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
 _SPECIAL_PIECE = re.compile("(" + "|".join(re.escape(piece) for piece in SPECIAL_PIECES) + ")")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+
+_CHARACTERS_PER_TOKEN = 8
+"""More than English has, so that the beginning of a long text nearly always fills the model at the first try."""
 
 
 def normalise_text(text: str, *, lower_case: bool) -> str:
     """White space collapsed, quotes unified, accents stripped, and lower-cased where the model is."""
-    if lower_case:
-        # Lower-casing one character at a time, as transformers does, differs from str.lower() in this one letter.
-        text = text.replace("\N{GREEK CAPITAL LETTER SIGMA}", "\N{GREEK SMALL LETTER SIGMA}").lower()
-    text = " ".join(text.split()).replace("``", '"').replace("''", '"')
-    if not text.isascii():
-        decomposed = unicodedata.normalize("NFKD", text)
-        text = "".join(character for character in decomposed if not unicodedata.combining(character))
+    if text.isascii():
         if lower_case:
-            text = text.lower()  # decomposition may bring capitals back
-    return text
+            text = text.lower()
+        if "  " in text or not text.isprintable() or text[:1] == " " or text[-1:] == " ":
+            text = " ".join(text.split())
+        return text.replace("``", '"').replace("''", '"')
+    if lower_case:
+        text = _lower_characters(text)
+    text = " ".join(text.split()).replace("``", '"').replace("''", '"')
+    text = _NOT_ASCII.sub(_without_accents, unicodedata.normalize("NFKD", text))
+    return text.lower() if lower_case else text  # decomposition may bring capitals back
+
+
+def _without_accents(run: re.Match[str]) -> str:
+    return "".join(character for character in run[0] if not unicodedata.combining(character))
+
+
+def _lower_characters(text: str) -> str:
+    """Lower-case one character at a time, as transformers does; str.lower() differs in one letter, the final sigma."""
+    return text.replace("\N{GREEK CAPITAL LETTER SIGMA}", "\N{GREEK SMALL LETTER SIGMA}").lower()
 
 
 class Tokenizer:
@@ -57,11 +72,12 @@ class Tokenizer:
             if self._pieces.IdToPiece(piece_id) != piece:
                 raise ArtifactError(f"{model_path}: ALBERT's special piece {piece} is missing")
         self._unknown_id = self._special_ids["<unk>"]
+        pieces: list[str] = self._pieces.IdToPiece(list(range(self.vocabulary_size)))
         self._digit_comma_ids = frozenset(
-            piece_id
-            for piece_id in range(self.vocabulary_size)
-            if _ends_in_digit_and_comma(self._pieces.IdToPiece(piece_id))
+            piece_id for piece_id, piece in enumerate(pieces) if piece[-1:] == "," and _ends_in_digit_and_comma(piece)
         )
+        self._comma_is_unknown = self._pieces.PieceToId(",") == self._unknown_id
+        self._words_are_apart = not any(piece.rfind(SPACE_SYMBOL) > 0 and piece.strip(SPACE_SYMBOL) for piece in pieces)
 
     @property
     def pad_id(self) -> int:
@@ -73,33 +89,90 @@ class Tokenizer:
         return self.encode_many((text,))[0]
 
     def encode_many(self, texts: Iterable[str]) -> list[Encoding]:
-        """Encode texts, each cut to ``max_length`` tokens, ``[CLS]`` and ``[SEP]`` included."""
+        """Encode texts, each cut to ``max_length`` tokens, ``[CLS]`` and ``[SEP]`` included.
+
+        Many at once cost less than one by one. Of a long text only the beginning is read, so that the cost of a text
+        is bounded. Lone surrogates, which are no text, count as question marks.
+        """
+        all_texts = list(texts)
+        limit = self.max_length * _CHARACTERS_PER_TOKEN if self._words_are_apart else sys.maxsize
+        all_ids = self._ids_of_all([_beginning(text, limit) for text in all_texts])
         cls_id, sep_id = self._special_ids["[CLS]"], self._special_ids["[SEP]"]
         room = self.max_length - 2
         encodings = []
-        for text in texts:
-            ids = self._text_ids(text)
+        for text, text_ids in zip(all_texts, all_ids, strict=True):
+            ids = text_ids
+            if len(text) > limit and len(ids) <= room:
+                ids = self._ids_of_more(text, limit * 2)
             truncated = len(ids) > room
             if truncated:
                 del ids[room:]
             encodings.append(Encoding(np.array([cls_id, *ids, sep_id], dtype=np.int32), truncated))
         return encodings
 
-    def _text_ids(self, text: str) -> list[int]:
-        if "[" not in text and "<" not in text:
-            return self._segment_ids(text)
-        ids: list[int] = []
-        for segment in _SPECIAL_PIECE.split(text):  # every other segment is a special piece
-            special_id = self._special_ids.get(segment)
-            ids.extend(self._segment_ids(segment) if special_id is None else (special_id,))
+    def _ids_of_more(self, text: str, limit: int) -> list[int]:
+        """The ids of a beginning that is long enough for the model, or of all of `text`."""
+        while True:
+            (ids,) = self._ids_of_all([_beginning(text, limit)])
+            if len(ids) > self.max_length - 2 or len(text) <= limit:
+                return ids
+            limit *= 2
+
+    def _ids_of_all(self, texts: Sequence[str]) -> list[list[int]]:
+        special = [index for index, text in enumerate(texts) if self._may_have_special_piece(text)]
+        plain = [normalise_text(text, lower_case=self.lower_case) for text in texts]
+        all_ids = self._encode_normalised(plain)
+        for index in special:
+            all_ids[index] = self._ids_around_special_pieces(texts[index])
+        return all_ids
+
+    def _encode_normalised(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of normalised `texts` without special pieces."""
+        try:
+            all_ids = self._encode_pieces(texts)
+        except (UnicodeEncodeError, RuntimeError):  # which one depends on SentencePiece's version
+            texts = [text.encode("utf-8", "replace").decode() for text in texts]
+            all_ids = self._encode_pieces(texts)
+        if self._digit_comma_ids or self._comma_is_unknown:
+            for index, text in enumerate(texts):
+                if "," in text and not self._obeys_comma_rule(all_ids[index]):
+                    all_ids[index] = self._ids_with_commas_apart(self._pieces.encode(text, out_type=str))
+        return all_ids
+
+    def _encode_pieces(self, texts: Sequence[str]) -> list[list[int]]:
+        if len(texts) == 1:  # a batch starts a thread
+            return [self._pieces.encode(texts[0])]
+        ids: list[list[int]] = self._pieces.encode(list(texts), num_threads=1)
         return ids
 
-    def _segment_ids(self, segment: str) -> list[int]:
-        text = normalise_text(segment, lower_case=self.lower_case)
-        ids: list[int] = self._pieces.encode(text)
-        if "," not in text or (self._digit_comma_ids.isdisjoint(ids) and self._unknown_id not in ids):
-            return ids
-        return self._ids_with_commas_apart(self._pieces.encode(text, out_type=str))
+    def _may_have_special_piece(self, text: str) -> bool:
+        if "[" in text and ("[CLS]" in text or "[SEP]" in text or "[MASK]" in text):
+            return True
+        if "<" not in text:
+            return False
+        if self.lower_case:
+            text = text.lower()  # "<PAD>" becomes a special piece when it is lower-cased, "[cls]" is none
+        return "<pad>" in text or "<unk>" in text
+
+    def _ids_around_special_pieces(self, text: str) -> list[int]:
+        if self.lower_case:
+            segments = _SPECIAL_PIECE.split(text)
+            text = "".join(
+                segment if segment in self._special_ids else _lower_characters(segment) for segment in segments
+            )
+        ids: list[int] = []
+        for segment in _SPECIAL_PIECE.split(text):
+            special_id = self._special_ids.get(segment)
+            if special_id is not None:
+                ids.append(special_id)
+            else:
+                ids.extend(self._encode_normalised([normalise_text(segment, lower_case=self.lower_case)])[0])
+        return ids
+
+    def _obeys_comma_rule(self, ids: Sequence[int]) -> bool:
+        if self._comma_is_unknown and self._unknown_id in ids:  # an unknown piece may be a number and a comma
+            return False
+        return self._digit_comma_ids.isdisjoint(ids)
 
     def _ids_with_commas_apart(self, pieces: Sequence[str]) -> list[int]:
         """ALBERT's rule: ``9,9`` gives ``9`` ``,`` ``9``, whatever the vocabulary has for ``9,``."""
@@ -114,6 +187,17 @@ class Tokenizer:
             separated.extend(part for part in number if part)
             separated.append(",")
         return [self._pieces.PieceToId(piece) for piece in separated]
+
+
+def _beginning(text: str, limit: int) -> str:
+    """At most `limit` characters of `text`, cut at a space; all of it where there is none.
+
+    No piece reaches across a space, so that the pieces of a beginning are the first of the pieces of all.
+    """
+    if len(text) <= limit:
+        return text
+    end = text.rfind(" ", 0, limit)
+    return text if end < 0 else text[:end]
 
 
 def _ends_in_digit_and_comma(piece: str) -> bool:

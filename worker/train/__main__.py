@@ -1,4 +1,4 @@
-"""``python -m worker.train --data DIRECTORY --out DIRECTORY``: reviews in, a trained checkpoint out."""
+"""``python -m worker.train --data DIRECTORY --out DIRECTORY``: reviews in, a checkpoint and a model artifact out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import sentencepiece
 import torch
 from transformers import AlbertForSequenceClassification
 
+from worker.convert.artifact_writer import ArtifactDescription, write_artifact
+from worker.convert.checkpoint import Checkpoint
 from worker.tokenization import Tokenizer
 from worker.train.data import LabelledReviews, split_reviews
 from worker.train.embeddings import cooccurrence_embeddings
@@ -19,16 +21,27 @@ from worker.train.pieces import train_pieces
 from worker.train.student import Ids, Schedule, probabilities, small_albert, train_student
 from worker.train.teacher import Teacher
 
+ARTIFACT_NAME = "albert-imdb-small"
+
 
 @click.command()
-@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True,
-              help="Folder with train.jsonl.gz and unsup.jsonl.gz.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True,
-              help="Folder for the checkpoint (Hugging Face's layout) and training.json.")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="Folder with train.jsonl.gz and unsup.jsonl.gz.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for the checkpoint (Hugging Face's layout), training.json and the folder artifact.",
+)
 @click.option("--seed", default=20261123, show_default=True, help="Seed of the split and of everything random.")
 @click.option("--threads", default=2, show_default=True, help="Processor cores to train on.")
 @click.option("--limit", default=0, help="Use only so many reviews of each file: a quick trial.")
-def main(data: Path, out: Path, seed: int, threads: int, limit: int) -> None:
+@click.option("--version", default="1.0.0", show_default=True, help="Version of the artifact.")
+def main(data: Path, out: Path, seed: int, threads: int, limit: int, version: str) -> None:
     """Train the bundled model: about an hour and a half on two cores."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
@@ -41,8 +54,9 @@ def main(data: Path, out: Path, seed: int, threads: int, limit: int) -> None:
     split = split_reviews(data, seed=seed)
     train, unlabelled = split.train, split.unlabelled
     if limit:
-        train = LabelledReviews(train.texts[::max(1, len(train.texts) // limit)],
-                                train.labels[::max(1, len(train.labels) // limit)])
+        train = LabelledReviews(
+            train.texts[:: max(1, len(train.texts) // limit)], train.labels[:: max(1, len(train.labels) // limit)]
+        )
         unlabelled = unlabelled[:limit]
     texts = train.texts + unlabelled
     report(f"{len(train.texts)} labelled, {len(unlabelled)} unlabelled, {len(split.validation.texts)} held out")
@@ -90,6 +104,9 @@ def main(data: Path, out: Path, seed: int, threads: int, limit: int) -> None:
     }
     (out / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
     report(json.dumps(summary))
+    description = ArtifactDescription(ARTIFACT_NAME, version, "int8", lower_case=True)
+    write_artifact(Checkpoint.load(out), out / "artifact", description)
+    report(f"{ARTIFACT_NAME}@{version} written to {out / 'artifact'}")
 
 
 def _encode(tokenizer: Tokenizer, texts: list[str]) -> list[Ids]:

@@ -40,7 +40,7 @@ def cooccurrence_embeddings(
     embeddings *= scale / embeddings.std()
     unseen = frequency == 0
     embeddings[unseen] = np.random.default_rng(seed).normal(0, scale, (int(unseen.sum()), dimensions))
-    return embeddings.astype(np.float32)
+    return np.asarray(embeddings, dtype=np.float32)
 
 
 def _cooccurrences(encoded: Sequence[npt.NDArray[np.int32]], vocabulary_size: int, window: int) -> csr_matrix:

@@ -12,14 +12,16 @@ from sklearn.linear_model import LogisticRegression
 
 from worker.train.data import LabelledReviews
 
-TOKEN_PATTERN = r"(?u)\b\w+\b|[!?]"
+WORDS_AND_MARKS = r"(?u)\b\w+\b|[!?]"
 
 
 class Teacher:
     """Learns from labelled reviews; answers with a probability of ``pos``."""
 
-    def __init__(self, reviews: LabelledReviews, *, smoothing: float = 1.0, inverse_regularisation: float = 4.0) -> None:
-        self._vectoriser = CountVectorizer(ngram_range=(1, 3), token_pattern=TOKEN_PATTERN, binary=True, min_df=2)
+    def __init__(
+        self, reviews: LabelledReviews, *, smoothing: float = 1.0, inverse_regularisation: float = 4.0
+    ) -> None:
+        self._vectoriser = CountVectorizer(ngram_range=(1, 3), token_pattern=WORDS_AND_MARKS, binary=True, min_df=2)
         counts = self._vectoriser.fit_transform([_plain(text) for text in reviews.texts])
         labels = np.asarray(reviews.labels)
         positive = smoothing + counts[labels == 1].sum(axis=0)

@@ -1,0 +1,188 @@
+"""The session: every graph that fits is fed what it asks for, and every other one is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from albert_reference import reference_logits, softmax, write_tiny_artifact
+from onnx import TensorProto, helper
+
+from worker.convert.checkpoint import Checkpoint
+from worker.errors import ArtifactError, InferenceError, UsageError
+from worker.inference import Artifact, SessionOptions, open_session, providers
+from worker.inference.artifact import GRAPH, MANIFEST
+
+CPU = SessionOptions(provider="cpu", threads=1)
+IDS = np.array([[2, 7, 9, 3], [2, 3, 0, 0]], dtype=np.int32)
+LENGTHS = np.array([4, 2], dtype=np.int32)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_artifact(tmp_path_factory.mktemp("session") / "tiny")
+
+
+def _artifact_with(folder: Path, tiny: Path, model: onnx.ModelProto | bytes) -> Artifact:
+    """The tiny artifact with another graph."""
+    for path in tiny.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / GRAPH).write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["sha256"][GRAPH] = hashlib.sha256((folder / GRAPH).read_bytes()).hexdigest()
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    return Artifact.load(folder)
+
+
+def _counting_graph(
+    inputs: dict[str, int], *, output: str = "logits", labels: int | str = 2, output_type: int = TensorProto.FLOAT
+) -> onnx.ModelProto:
+    """For each row, the sum of every input over the row, as a logit of each label."""
+    nodes, sums = [], []
+    for name in inputs:
+        values = f"{name}_float"
+        nodes.append(helper.make_node("Cast", [name], [values], to=TensorProto.FLOAT))
+        if name == "lengths":
+            nodes.append(helper.make_node("Unsqueeze", [values, "one"], [f"{name}_sum"]))
+        else:
+            nodes.append(helper.make_node("ReduceSum", [values, "one"], [f"{name}_sum"], keepdims=1))
+        sums.append(f"{name}_sum")
+    nodes.append(helper.make_node("Sum", sums, ["total"]))
+    nodes.append(helper.make_node("Neg", ["total"], ["minus"]))
+    columns = ["total", "minus"] if labels in (2, "free") else ["total"] * int(labels)
+    nodes.append(helper.make_node("Concat", columns, ["joined"], axis=1))
+    nodes.append(helper.make_node("Cast", ["joined"], [output], to=output_type))
+    graph = helper.make_graph(
+        nodes,
+        "counting",
+        [
+            helper.make_tensor_value_info(name, dtype, ["batch"] if name == "lengths" else ["batch", "sequence"])
+            for name, dtype in inputs.items()
+        ],
+        [helper.make_tensor_value_info(output, output_type, ["batch", labels])],
+        [helper.make_tensor("one", TensorProto.INT64, [1], [1])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_a_converted_model_says_what_the_reference_says(tiny: Path) -> None:
+    session = open_session(Artifact.load(tiny), CPU)
+    session.warm_up()
+
+    scores = session.predict(IDS, LENGTHS)
+
+    checkpoint = Checkpoint.load(tiny.with_name("tiny-checkpoint"))
+    expected = softmax(reference_logits(checkpoint.shape, dict(checkpoint.weights), IDS, LENGTHS))
+    assert session.provider == "cpu"
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [TensorProto.INT32, TensorProto.INT64])
+@pytest.mark.parametrize(
+    ("names", "total"),
+    [
+        (("input_ids", "lengths"), [21 + 4, 5 + 2]),
+        (("input_ids", "attention_mask"), [21 + 4, 5 + 2]),
+        (("input_ids", "attention_mask", "token_type_ids"), [21 + 4, 5 + 2]),
+        (("attention_mask", "lengths", "input_ids"), [21 + 8, 5 + 4]),
+    ],
+)
+def test_the_graph_is_fed_whatever_it_asks_for(
+    tmp_path: Path, tiny: Path, names: tuple[str, ...], total: list[int], dtype: int
+) -> None:
+    session = open_session(_artifact_with(tmp_path, tiny, _counting_graph(dict.fromkeys(names, dtype))), CPU)
+    logits = np.array([[value, -value] for value in total], dtype=np.float64)
+    np.testing.assert_allclose(session.predict(IDS, LENGTHS), softmax(logits), atol=1e-6)
+
+
+def test_an_output_of_another_name_and_half_precision_will_do(tmp_path: Path, tiny: Path) -> None:
+    graph = _counting_graph(
+        {"input_ids": TensorProto.INT64, "lengths": TensorProto.INT64},
+        output="output_0",
+        labels="free",
+        output_type=TensorProto.FLOAT16,
+    )
+    scores = open_session(_artifact_with(tmp_path, tiny, graph), CPU).predict(IDS, LENGTHS)
+    assert scores.dtype == np.float32
+    assert scores.shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"input_ids": TensorProto.INT32, "pixels": TensorProto.INT32}, "asks for an input 'pixels'"),
+        ({"input_ids": TensorProto.FLOAT, "lengths": TensorProto.INT32}, "not int32 or int64"),
+        ({"input_ids": TensorProto.INT32}, "lengths or attention_mask"),
+        ({"attention_mask": TensorProto.INT32}, "needs the inputs input_ids"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_one_clear_error(
+    tmp_path: Path, tiny: Path, inputs: dict[str, int], message: str
+) -> None:
+    artifact = _artifact_with(tmp_path, tiny, _counting_graph(inputs))
+    with pytest.raises(ArtifactError, match=message):
+        open_session(artifact, CPU)
+
+
+def test_a_graph_for_another_number_of_labels_is_refused(tmp_path: Path, tiny: Path) -> None:
+    graph = _counting_graph({"input_ids": TensorProto.INT32, "lengths": TensorProto.INT32}, labels=3)
+    artifact = _artifact_with(tmp_path, tiny, graph)
+    with pytest.raises(ArtifactError, match=r"not a score for each of the 2 labels \(neg, pos\)"):
+        open_session(artifact, CPU)
+
+
+def test_a_file_that_is_no_graph_is_refused(tmp_path: Path, tiny: Path) -> None:
+    artifact = _artifact_with(tmp_path, tiny, b"not a graph")
+    with pytest.raises(ArtifactError, match="cannot load it") as raised:
+        open_session(artifact, CPU)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_failing_computation_is_an_inference_error(tiny: Path) -> None:
+    session = open_session(Artifact.load(tiny), CPU)
+    with pytest.raises(InferenceError, match="ONNX Runtime failed"):
+        session.predict(IDS + 1_000_000, LENGTHS)
+    assert session.predict(IDS, LENGTHS).shape == (2, 2)
+
+
+def test_scores_that_are_not_finite_are_an_inference_error(tmp_path: Path) -> None:
+    artifact = Artifact.load(write_tiny_artifact(tmp_path / "broken"))
+    model = onnx.load(artifact.model_path)
+    for tensor in model.graph.initializer:
+        if tensor.name == "classifier.bias":
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.array([np.nan, 0], dtype=np.float32), tensor.name))
+    artifact.model_path.write_bytes(model.SerializeToString())
+    with pytest.raises(InferenceError, match="not finite"):
+        open_session(artifact, CPU).warm_up()
+
+
+@pytest.mark.skipif(providers.gpu_count() > 0, reason="there is a GPU")
+def test_asking_for_a_gpu_where_there_is_none_is_a_clear_error(tiny: Path) -> None:
+    with pytest.raises(UsageError, match="provider cuda"):
+        open_session(Artifact.load(tiny), SessionOptions(provider="cuda"))
+
+
+@pytest.mark.skipif(providers.gpu_count() > 0, reason="there is a GPU")
+def test_auto_takes_the_cpu_without_a_word(tiny: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        assert open_session(Artifact.load(tiny), SessionOptions(provider="auto")).provider == "cpu"
+    assert not caplog.records
+
+
+@pytest.mark.skipif(providers.gpu_count() > 0, reason="there is a GPU")
+def test_a_process_that_classifies_on_a_cpu_prints_nothing() -> None:
+    code = "from worker import Classifier; Classifier.load().predict(['A fine film.'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_the_cores_that_may_be_used_are_at_least_one() -> None:
+    assert providers.usable_cores() >= 1
