@@ -18,6 +18,7 @@ from worker.clock import Clock
 from worker.errors import BrokerError
 from worker.metrics import Metrics
 from worker.pipeline.flow_control import FlowControl
+from worker.pipeline.inference_thread import DaemonThread
 from worker.pipeline.lifecycle import Lifecycle, State
 from worker.pipeline.progress import Progress
 from worker.pipeline.protocols import Batch, Collector, Committer, Offsets, Preparer, Queue, Runner
@@ -73,7 +74,7 @@ class Pipeline(Generic[B]):
         self._idle = asyncio.Event()
         self._preparing: asyncio.Queue[tuple[StreamTask, TopicPartition, asyncio.Future[list[Entry]]]] = asyncio.Queue()
         self._preparing_threads = ThreadPoolExecutor(preparing_threads, thread_name_prefix="prepare")
-        self._inference_thread = ThreadPoolExecutor(1, thread_name_prefix="inference")
+        self._inference_thread = DaemonThread("inference")
         self._routines: list[asyncio.Task[None]] = []
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
