@@ -62,6 +62,17 @@ class _Group(NamedTuple):
     """How many of the rows it takes to reach the anchor."""
 
 
+class _Step(NamedTuple):
+    """Reviews of one length."""
+
+    length: int
+    reviews: int
+    rows: int
+    """Reviews of the steps before it."""
+    tokens: int
+    """Their tokens."""
+
+
 def token_price(waiting_tokens: int, max_tokens: int) -> float:
     """Price a real token while `waiting_tokens` wait and a batch may have `max_tokens`."""
     return max(BACKLOG_PRICE, 1.0 + LAUNCH_SHARE * max_tokens / waiting_tokens)
@@ -74,6 +85,7 @@ def best_cut(lengths: Sequence[int], waiting: Mapping[int, Sized], anchor: int, 
     one length. An anchor that is larger than the limits by itself is cut all the same, alone.
     """
     best, best_value = _Group(anchor, above=0, rows=1, needed=1), 0.0
+    steps = _steps_down(lengths, waiting, anchor, limits)
     between = between_tokens = 0  # what is longer than the anchor and shorter than the longest has to come along
     for top in range(anchor, len(lengths)):
         longest = lengths[top]
@@ -81,23 +93,39 @@ def best_cut(lengths: Sequence[int], waiting: Mapping[int, Sized], anchor: int, 
         if room < between + (1 if top == anchor else 2):
             break  # the anchor and one of this length do not fit, nor does anything longer
         above = 0 if top == anchor else min(len(waiting[longest]), room - between - 1)
-        needed = rows = between + above + 1
-        real = between_tokens + above * longest + lengths[anchor]
-        for index in range(anchor, -1, -1):
-            length = lengths[index]
-            if rows == room or limits.price * length <= longest:
-                break  # full, or what is left is not worth its place
-            taken = min(len(waiting[length]) - (index == anchor), room - rows)
-            rows += taken
-            real += taken * length
+        places = room - between - above
+        while len(steps) > 1 and (steps[-1].rows >= places or limits.price * steps[-1].length <= longest):
+            steps.pop()  # no place left, or not worth it; nor will it be for anything longer
+        last = steps[-1]
+        taken = min(last.reviews, places - last.rows)
+        rows = between + above + last.rows + taken
+        real = between_tokens + above * longest + last.tokens + taken * last.length
         value = limits.price * real - rows * longest
         if value > best_value:
-            best, best_value = _Group(top, above, rows, needed), value
+            best, best_value = _Group(top, above, rows, needed=between + above + 1), value
         if top > anchor:
             between += len(waiting[longest])
             between_tokens += len(waiting[longest]) * longest
     cut = _spell_out(lengths, waiting, best)
     return cut if limits.ladder is None else _whole_rung(cut, best.needed, limits, limits.ladder)
+
+
+def _steps_down(lengths: Sequence[int], waiting: Mapping[int, Sized], anchor: int, limits: CutLimits) -> list[_Step]:
+    """List what may come along without being longer than the anchor: the anchor itself, then the next shorter ones."""
+    longest = lengths[anchor]
+    room = limits.room(longest)
+    steps = [_Step(longest, reviews=1, rows=0, tokens=0)]
+    rows, tokens = 1, longest
+    for index in range(anchor, -1, -1):
+        length = lengths[index]
+        if rows >= room or limits.price * length <= longest:
+            break
+        count = len(waiting[length]) - (index == anchor)
+        if count:
+            steps.append(_Step(length, count, rows, tokens))
+            rows += count
+            tokens += count * length
+    return steps
 
 
 def _spell_out(lengths: Sequence[int], waiting: Mapping[int, Sized], group: _Group) -> Cut:

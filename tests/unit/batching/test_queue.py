@@ -111,6 +111,13 @@ def test_a_full_batch_does_not_linger(lengths):
     assert offsets_of(queue.next_batch(0.0)) == list(range(len(lengths)))
 
 
+def test_a_full_batch_is_one_of_reviews_or_of_tokens():
+    assert make_queue(512, 512, tokens=1024).has_full_batch
+    assert make_queue(1, 1, 1, reviews=3).has_full_batch
+    assert not make_queue(512, 511, tokens=1024, reviews=3).has_full_batch
+    assert not make_queue().has_full_batch
+
+
 def test_an_old_event_does_not_linger():
     queue = BatchQueue(BatchLimits(1024, 64, 64, linger_s=2.0, max_wait_s=5.0))
     queue.append(make_entry(100, arrived_at=10.0, waiting_since=6.0))
