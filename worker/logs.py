@@ -137,6 +137,11 @@ class StateLog:
         self._name = name
         self._away = False
 
+    @property
+    def is_away(self) -> bool:
+        """Whether it was away when it was last asked."""
+        return self._away
+
     def away(self, reason: object, then: str) -> None:
         """`name` does not answer for `reason`; `then` tells the reader what happens next."""
         if not self._away:

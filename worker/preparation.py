@@ -48,7 +48,7 @@ class RecordPreparer:
         try:
             for entry, encoding in zip(entries, self._tokenizer.encode_many(texts), strict=True):
                 entry.encoding = encoding
-        except Exception as error:  # noqa: BLE001 - a text that breaks the tokeniser must not break the worker
+        except Exception as error:
             if len(entries) == 1:
                 message = f"the text cannot be tokenised ({type(error).__name__})"
                 entries[0].outcome = RecordError(Reason.INFERENCE_FAILED, Stage.TOKENISE, message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -35,17 +35,16 @@ class Record:
     headers: Headers
     generation: int
     """Number of the assignment that delivered it."""
+    size_bytes: int = field(init=False)
+    """Bytes of key and value."""
+
+    def __post_init__(self) -> None:
+        self.size_bytes = len(self.key or b"") + len(self.value or b"")
 
     @property
     def source(self) -> str:
         """``<topic>/<partition>/<offset>``: unique in a cluster, so a consumer can drop repeats by it."""
         return f"{self.partition.topic}/{self.partition.partition}/{self.offset}"
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of key and value."""
-        return len(self.key or b"") + len(self.value or b"")
-
 
 @dataclass(slots=True)
 class Chunk:

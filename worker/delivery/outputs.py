@@ -16,6 +16,8 @@ from worker.records import Entry, OutputRecord, Prediction, Record
 SOURCE_HEADER = "source"
 RECORD_OVERHEAD_BYTES = 128
 """More than Kafka's own framing of a batch with one record in it (61 bytes and a few varints)."""
+LARGEST_RESULT_BYTES = 8192
+"""More than the worker ever adds to an event: its member with the scores of a few hundred labels, and its header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class OutputWriter:
         self._output = output
         self._dead_letters = dead_letters
         self._clock = clock
+        self._surely_small = output.max_record_bytes - LARGEST_RESULT_BYTES
 
     def write(self, entries: Sequence[Entry]) -> list[OutputRecord]:
         """One record for each entry, in order. An output beyond the topic's limit becomes a dead letter."""
@@ -88,11 +91,14 @@ class OutputWriter:
 
     def _write(self, entry: Entry, classified_at: str) -> OutputRecord:
         record, outcome = entry.record, entry.outcome
-        if isinstance(outcome, RecordError):
-            return self.refuse(entry, outcome)
         value = record.value
         if isinstance(outcome, Prediction) and value is not None:
-            value = self._codec.encode(value, entry.has_result, self._results.result(outcome, classified_at))
+            try:
+                value = self._codec.encode(value, entry.has_result, self._results.result(outcome, classified_at))
+            except RecordError as error:
+                return self.refuse(entry, error)
+        elif isinstance(outcome, RecordError):
+            return self.refuse(entry, outcome)
         output = OutputRecord(
             self._output.topic,
             self._partitioner.partition(record, self._output),
@@ -101,11 +107,12 @@ class OutputWriter:
             (*record.headers, (SOURCE_HEADER, record.source.encode())),
             record.timestamp_ms,
         )
-        size_bytes = record_bytes(output)
-        if size_bytes > self._output.max_record_bytes:
-            return self.refuse_as_too_large(
-                entry, size_bytes, f"{self._output.max_record_bytes}, the limit of {self._output.topic}"
-            )
+        if record.headers or record.size_bytes > self._surely_small:
+            size_bytes = record_bytes(output)
+            if size_bytes > self._output.max_record_bytes:
+                return self.refuse_as_too_large(
+                    entry, size_bytes, f"{self._output.max_record_bytes}, the limit of {self._output.topic}"
+                )
         return output
 
 

@@ -38,6 +38,7 @@ class FaustApp(faust.App):
 
     membership: Membership
     read_committed: bool
+    from_beginning: bool
     worker_loop: asyncio.AbstractEventLoop
 
     def _new_transport(self) -> Transport:
@@ -81,6 +82,7 @@ def build_app(settings: Settings, membership: Membership, intake: Intake) -> Fau
     )
     app.membership = membership
     app.read_committed = settings.read_committed
+    app.from_beginning = settings.from_beginning
     app.worker_loop = asyncio.get_running_loop()
     topic = app.topic(settings.input_topic, key_serializer="raw", value_serializer="chunk", acks=False)
 

@@ -24,7 +24,8 @@ from aiokafka.errors import (
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
-from aiokafka.structs import OffsetAndMetadata, TopicPartition as KafkaPartition
+from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import TopicPartition as KafkaPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
@@ -34,6 +35,8 @@ from worker.records import Chunk, Record, TopicPartition
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+ANSWER_TIMEOUT_S = 10.0
+RETRY_PAUSE_S = 0.5
 MAX_CHUNK_RECORDS = 256
 MAX_CHUNK_BYTES = 4 * 1024 * 1024
 STALE = (CommitFailedError, IllegalGenerationError, IllegalStateError, RebalanceInProgressError, UnknownMemberIdError)
@@ -57,6 +60,7 @@ class Host(Protocol):
 
     membership: Membership
     read_committed: bool
+    from_beginning: bool
     worker_loop: asyncio.AbstractEventLoop
     """The event loop that the pipeline runs on."""
 
@@ -67,6 +71,17 @@ class Fetched(NamedTuple):
     generation: int
     follows: int | None
     records: list[Any]
+
+
+class Standing(NamedTuple):
+    """How far a partition is read."""
+
+    position: int
+    """Next offset to fetch; transaction markers count as read."""
+    end: int
+    """Next offset that a producer would get, or where the first open transaction begins."""
+    delivered_until: int | None
+    """Next offset after the last record handed over in this assignment."""
 
 
 class ChunkScheduler:
@@ -115,7 +130,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust reads uncommitted records unless its own exactly-once is on; aiokafka looks at this when it starts.
-        consumer._isolation_level = "read_committed" if self._host.read_committed else "read_uncommitted"  # noqa: SLF001
+        consumer._isolation_level = "read_committed" if self._host.read_committed else "read_uncommitted"
         return consumer
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -136,13 +151,36 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Learn where to start before any record is let through."""
-        consumer = self._ensure_consumer()
-        start_offsets = {
-            TopicPartition(tp.topic, tp.partition): await consumer.committed(driver.ensure_aiokafka_TP(tp))
-            for tp in assigned
-        }
-        await self._on_worker_loop(_call(self._host.membership.assigned, self.generation, start_offsets))
+        generation = self.generation
+        start_offsets: dict[TopicPartition, int | None] = {}
+        for tp in assigned:
+            start_offsets[TopicPartition(tp.topic, tp.partition)] = await self._start_offset(tp)
+        if generation == self.generation:
+            await self._on_worker_loop(_call(self._host.membership.assigned, generation, start_offsets))
         await super().on_partitions_assigned(assigned, generation_id)
+
+    async def _start_offset(self, tp: TP) -> int | None:
+        """The committed offset; None where there is none.
+
+        Where a group starts with new records only, the place to start is stored at once: until a first commit every
+        restart would begin at the newest end, and skip what came in between.
+        """
+        generation, partition = self.generation, driver.ensure_aiokafka_TP(tp)
+        while generation == self.generation:
+            try:
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    consumer = self._ensure_consumer()
+                    committed: int | None = await consumer.committed(partition)
+                    if committed is None and not self._host.from_beginning:
+                        committed = await consumer.position(partition)
+                        await consumer.commit({partition: OffsetAndMetadata(committed, "")})
+                    return committed
+            except STALE:
+                break  # the next assignment is on its way
+            except (KafkaError, TimeoutError) as error:
+                logger.warning("the committed offset of %s cannot be read (%r); trying again", tp, error)
+                await asyncio.sleep(RETRY_PAUSE_S)
+        return None
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Fetched]:  # type: ignore[override]
         records_by_partition = await super()._fetch_records(*args, **kwargs)
@@ -183,14 +221,30 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             self._stored.update({TP(*partition): offset for partition, offset in offsets.items()})
             return True
 
-    def lag_of(self, tp: TP, next_offset: int) -> int | None:
-        """Records of an assigned partition from `next_offset` on; None while the broker has not said."""
-        try:
-            consumer = self._ensure_consumer()
-            end = consumer.last_stable_offset(tp) if self._host.read_committed else consumer.highwater(tp)
-        except (IllegalStateError, AssertionError, KeyError):
-            return None
-        return None if end is None or end < 0 else max(0, end - next_offset)
+    async def standing(self) -> dict[TopicPartition, Standing]:
+        """How far each assigned partition is read and how far it goes; may be called from the worker's loop.
+
+        Raises KafkaError when the broker cannot say, TimeoutError when it, or this thread, does not answer.
+        """
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            standing: dict[TopicPartition, Standing] = await self.call_thread(self._standing)
+            return standing
+
+    async def _standing(self) -> dict[TopicPartition, Standing]:
+        consumer = self._ensure_consumer()
+        assigned = consumer.assignment()
+        ends = await consumer.end_offsets(assigned) if assigned else {}
+        standing = {}
+        for partition, end in ends.items():
+            tp = TP(partition.topic, partition.partition)
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                position = await consumer.position(partition)
+            if self._host.read_committed:
+                # An open transaction upstream holds the readable end back.
+                stable = consumer.last_stable_offset(partition)
+                end = min(end, stable) if stable is not None and stable >= position else end  # noqa: PLW2901
+            standing[TopicPartition(*tp)] = Standing(position, end, self._delivered_until.get(tp))
+        return standing
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's livelock messages rest on its own bookkeeping, which is off: `Progress` watches instead."""
@@ -229,9 +283,9 @@ class Consumer(driver.Consumer):
         """See `Committer.commit`."""
         return await self._thread.store_offsets(offsets, generation)
 
-    def lag_of(self, partition: TopicPartition, next_offset: int) -> int | None:
-        """See `ConsumerThread.lag_of`."""
-        return self._thread.lag_of(TP(*partition), next_offset)
+    async def standing(self) -> dict[TopicPartition, Standing]:
+        """See `ConsumerThread.standing`."""
+        return await self._thread.standing()
 
 
 class Transport(driver.Transport):

@@ -17,15 +17,12 @@ Problems = Callable[[], list[str]]
 class HealthServer:
     """Answers 200 without and 503 with problems, each on a line."""
 
-    def __init__(
-        self, host: str, port: int, *, metrics: Metrics, alive: Problems, ready: Problems, refresh: Callable[[], None]
-    ) -> None:
+    def __init__(self, host: str, port: int, *, metrics: Metrics, alive: Problems, ready: Problems) -> None:
         self._host = host
         self._port = port
         self._metrics = metrics
         self._alive = alive
         self._ready = ready
-        self._refresh = refresh
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
@@ -64,7 +61,6 @@ class HealthServer:
         return _answer(self._alive() + self._ready())
 
     async def _serve_metrics(self, _: web.Request) -> web.Response:
-        self._refresh()
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

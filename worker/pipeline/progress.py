@@ -1,4 +1,4 @@
-"""The watchdog: does the worker move while there is something to do?"""
+"""The watchdog: whether the worker moves while there is something to do."""
 
 from __future__ import annotations
 

@@ -41,6 +41,10 @@ class StreamTask:
         self._positions = dict(start_offsets)
         """Next offset to submit; None until the first record where the group has committed nothing."""
 
+    def position(self, partition: TopicPartition) -> int | None:
+        """Next offset to submit; None before the first record where the group has committed nothing."""
+        return self._positions.get(partition)
+
     def submit(self, chunk: Chunk) -> list[Record]:
         """The records of `chunk` that are new to this task, counted as in flight from now on.
 

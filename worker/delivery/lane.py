@@ -1,0 +1,133 @@
+"""The queue of one output partition, and the routine that empties it in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
+from typing import Protocol
+
+from worker.clock import Clock
+from worker.errors import RecordTooLargeError
+from worker.records import Entry, OutputRecord, TopicPartition
+
+logger = logging.getLogger(__name__)
+
+MAX_GROUP_RECORDS = 4096
+FULL_GROUP_RECORDS = 512
+GROUP_INTERVAL_S = 0.02
+"""A group costs about as much as 50 records, whatever is in it, so a lane under load sends one at each multiple of
+this on the clock, all lanes together. A lane that was idle sends at once."""
+
+
+class Owner(Protocol):
+    """Who is told of acknowledgements; nothing of a closed owner is published."""
+
+    @property
+    def closed(self) -> bool: ...
+
+    def acknowledged(self, partition: TopicPartition, entries: Sequence[Entry]) -> None: ...
+
+
+Item = tuple[OutputRecord, Entry, Owner]
+"""What to publish, what it came from, and who wants to know. A plain tuple: one is made for every record."""
+
+
+class LaneEvents(Protocol):
+    """What a lane asks of its collector."""
+
+    async def publish(self, topic: str, partition: int, items: Sequence[Item]) -> int:
+        """Publish a group; answers how many of its first items are acknowledged."""
+
+    def refuse(self, item: Item) -> None:
+        """The broker does not take this record."""
+
+    def fail(self, error: BaseException) -> None:
+        """The lane has ended with this error."""
+
+
+class Lane:
+    """At most one group is under way, so a retry can never overtake; the next one gathers meanwhile."""
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        events: LaneEvents,
+        clock: Clock,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._topic = topic
+        self._partition = partition
+        self._events = events
+        self._clock = clock
+        self._pause = pause
+        self._items: deque[Item] = deque()
+        self._arrived = asyncio.Event()
+        self._progressed = asyncio.Event()
+        self._appended = 0
+        self._done = 0
+        self._sent_at = float("-inf")
+        self.routine = asyncio.create_task(self._run(), name=f"publish {topic}/{partition}")
+
+    def extend(self, items: Iterable[Item]) -> None:
+        """Queue items, in their order."""
+        before = len(self._items)
+        self._items.extend(items)
+        self._appended += len(self._items) - before
+        self._arrived.set()
+
+    async def flush(self) -> None:
+        """Wait until everything queued before is acknowledged or dropped."""
+        until = self._appended
+        while self._done < until and not self.routine.done():
+            self._progressed.clear()
+            await self._progressed.wait()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                await self._arrived.wait()
+                while self._items:
+                    await self._gather()
+                    await self._publish_next(MAX_GROUP_RECORDS)
+                self._arrived.clear()
+        except Exception as error:
+            self._events.fail(error)
+        finally:
+            self._progressed.set()
+
+    async def _gather(self) -> None:
+        """Let a group grow until the next tick, when one was sent since the last."""
+        now = self._clock.monotonic()
+        since_tick = now % GROUP_INTERVAL_S
+        if self._sent_at > now - since_tick and len(self._items) < FULL_GROUP_RECORDS:
+            await self._pause(GROUP_INTERVAL_S - since_tick)
+        self._sent_at = self._clock.monotonic()
+
+    async def _publish_next(self, group_limit: int) -> None:
+        """Publish one group. One that is refused for its size is halved until the record that is too large is alone."""
+        if self._items[0][2].closed:
+            self._drop(1)
+            return
+        group = list(islice(self._items, group_limit))
+        try:
+            count = await self._events.publish(self._topic, self._partition, group)
+        except RecordTooLargeError:
+            if len(group) > 1:
+                await self._publish_next(len(group) // 2)
+                return
+            self._events.refuse(group[0])
+            count = 1
+        self._drop(count)
+
+    def _drop(self, count: int) -> None:
+        if count == len(self._items):
+            self._items.clear()
+        else:
+            for _ in range(count):
+                self._items.popleft()
+        self._done += count
+        self._progressed.set()
