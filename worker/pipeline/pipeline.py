@@ -88,7 +88,7 @@ class Pipeline(Generic[B]):
         self.lifecycle.to(State.RUNNING)
 
     def fail(self, error: BaseException) -> None:
-        """Stop because of `error`: accept nothing new, and let whoever waits for `failed` know. The first one counts."""
+        """Stop because of `error`: accept nothing new, and resolve `failed`. The first error counts."""
         if self.lifecycle.state in (State.STARTING, State.RUNNING, State.DRAINING):
             self.lifecycle.to(State.FAILED)
         if not self.failed.done():
@@ -224,7 +224,7 @@ class Pipeline(Generic[B]):
                 await asyncio.get_running_loop().run_in_executor(self._inference_thread, self._runner.run, batch)
                 self._progress.inference_finished(self._clock.monotonic())
                 task.completed(batch.entries)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must stop the worker and be seen
+        except Exception as error:
             self.fail(error)
         finally:
             self._work_arrived.set()
@@ -303,5 +303,5 @@ class Pipeline(Generic[B]):
             await routine
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - a routine that ends would stop the flow without a word
+        except Exception as error:
             self.fail(error)
