@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 from contract.world import FakeWorld, KafkaWorld, World
 
+from worker.devkafka import Cluster, kafka_cluster
 from worker.inference import Artifact
 from worker.settings import Settings
 from worker.tokenization import Tokenizer
@@ -18,23 +20,52 @@ def tokenizer() -> Tokenizer:
     return Artifact.load(None).load_tokeniser()
 
 
+@pytest.fixture(scope="module")
+def kafka_to_break() -> Iterator[Cluster]:
+    """A Kafka of one broker that a test may kill."""
+    with kafka_cluster(kind="local") as cluster:
+        yield cluster
+
+
 @pytest.fixture(params=["fake", "kafka"])
 async def world(request: pytest.FixtureRequest, tokenizer: Tokenizer, topic_names) -> AsyncIterator[World]:
     """Topics do not exist yet, no worker runs."""
-    servers = "localhost:1" if request.param == "fake" else request.getfixturevalue("kafka").bootstrap_servers
-    settings = Settings(
-        bootstrap_servers=servers,
-        group=topic_names.group,
-        input_topic=topic_names.input,
-        output_topic=topic_names.output,
-        dead_letter_topic=topic_names.dead_letters,
-        create_topics=False,
-        port=0,
-        commit_interval_s=0.05,
-        grace_period_s=20.0,
-        retry_backoff_s=0.01,
-        compression="none",
-    )
-    world = FakeWorld(settings, tokenizer) if request.param == "fake" else KafkaWorld(settings, tokenizer)
-    yield world
-    await world.close()
+    async with _world(request, tokenizer, topic_names, "kafka") as world:
+        yield world
+
+
+@pytest.fixture(params=["fake", "kafka"])
+async def breakable_world(request: pytest.FixtureRequest, tokenizer: Tokenizer, topic_names) -> AsyncIterator[World]:
+    """The same, with a broker that may go away."""
+    async with _world(request, tokenizer, topic_names, "kafka_to_break") as world:
+        yield world
+
+
+@asynccontextmanager
+async def _world(request: pytest.FixtureRequest, tokenizer: Tokenizer, names, kafka: str) -> AsyncIterator[World]:
+    def settings(bootstrap_servers: str) -> Settings:
+        return Settings(
+            bootstrap_servers=bootstrap_servers,
+            group=names.group,
+            input_topic=names.input,
+            output_topic=names.output,
+            dead_letter_topic=names.dead_letters,
+            create_topics=False,
+            port=0,
+            commit_interval_s=0.05,
+            grace_period_s=20.0,
+            retry_backoff_s=0.01,
+            session_timeout_s=6.0,
+            compression="none",
+        )
+
+    world: World
+    if request.param == "fake":
+        world = FakeWorld(settings("nowhere:1"), tokenizer)
+    else:
+        cluster: Cluster = request.getfixturevalue(kafka)
+        world = KafkaWorld(settings(cluster.bootstrap_servers), tokenizer, cluster)
+    try:
+        yield world
+    finally:
+        await world.close()

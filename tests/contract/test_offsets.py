@@ -178,3 +178,13 @@ async def test_bytes_in_flight_are_bounded_too(world: World) -> None:
     session.release()
     assert [output.source[1] for output in await world.outputs(10)] == list(range(10))
     assert await worker.stop() is ExitCode.OK
+
+
+async def test_a_stop_does_not_linger_for_company(world: World) -> None:
+    await world.create_topics()
+    await world.produce(reviews(3))
+    worker = world.worker(linger_s=3600.0, max_wait_s=1e12)
+    await worker.until(lambda: worker.metric("queue_reviews") == 3, "three waiting reviews")
+    assert await worker.stop() is ExitCode.OK
+    assert numbers(await world.outputs()) == [0, 1, 2]
+    assert await world.check_commits() == {0: 3}

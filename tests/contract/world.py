@@ -16,6 +16,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from kafka_tools import Message
 
 from worker.batching import BatchLimits
+from worker.devkafka import Cluster, LocalCluster
 from worker.errors import ExitCode
 from worker.fakes import FakeBroker, FakeGroup, FakeSession, FakeWorker
 from worker.faust_app.model import Model
@@ -158,6 +159,12 @@ class World(ABC):
     async def ends(self) -> dict[int, int]:
         """The end of each input partition."""
 
+    @abstractmethod
+    async def broker_goes_away(self) -> None: ...
+
+    @abstractmethod
+    async def broker_comes_back(self) -> None: ...
+
     async def outputs(self, count: int | None = None) -> list[Out]:
         return await self.read(self.settings.output_topic, count)
 
@@ -237,6 +244,12 @@ class FakeWorld(World):
             each.partition: self.broker.end_offset(each) for each in self.broker.partitions(self.settings.input_topic)
         }
 
+    async def broker_goes_away(self) -> None:
+        self.broker.go_away()
+
+    async def broker_comes_back(self) -> None:
+        self.broker.come_back()
+
     def _check_commit(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         topics = self.settings.output_topic, self.settings.dead_letter_topic
         records = [record for topic in topics for record in self.broker.topic_records(topic)]
@@ -254,9 +267,10 @@ class FakeWorld(World):
 class KafkaWorld(World):
     """A real Kafka, and the worker as it is, in this process."""
 
-    def __init__(self, settings: Settings, tokenizer: Tokenizer) -> None:
+    def __init__(self, settings: Settings, tokenizer: Tokenizer, cluster: Cluster) -> None:
         super().__init__(settings, tokenizer)
         self.servers = settings.bootstrap_servers
+        self.cluster = cluster
 
     def _build(self, session: FakeSession, settings: Settings) -> WorkerService:
         limits = BatchLimits(1024, 16, 128, settings.linger_s, settings.max_wait_s)
@@ -302,6 +316,14 @@ class KafkaWorld(World):
     async def ends(self) -> dict[int, int]:
         ends = await kafka_tools.end_offsets(self.servers, self.settings.input_topic)
         return {each.partition: offset for each, offset in ends.items()}
+
+    async def broker_goes_away(self) -> None:
+        assert isinstance(self.cluster, LocalCluster), "this would stop a broker that others use"
+        await asyncio.to_thread(self.cluster.kill_broker, 1)
+
+    async def broker_comes_back(self) -> None:
+        assert isinstance(self.cluster, LocalCluster)
+        await asyncio.to_thread(self.cluster.start_broker, 1)
 
 
 async def _until(condition: Callable[[], bool], what: str) -> None:
