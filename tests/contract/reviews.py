@@ -13,7 +13,26 @@ from kafka_tools import Message
 from worker.fakes import FakeSession
 from worker.tokenization import Tokenizer
 
-WORDS = "a good bad dull bright film plot actor scene ending that never quite works and still moves you".split()
+WORDS = [
+    "a",
+    "good",
+    "bad",
+    "dull",
+    "bright",
+    "film",
+    "plot",
+    "actor",
+    "scene",
+    "ending",
+    "that",
+    "never",
+    "quite",
+    "works",
+    "and",
+    "still",
+    "moves",
+    "you",
+]
 FIRST_TIMESTAMP_MS = 1_700_000_000_000
 
 
@@ -51,7 +70,9 @@ def check_prediction(output: Out, session: FakeSession, tokenizer: Tokenizer) ->
     result = event["sentiment"]
     label = expected.scores.index(max(expected.scores))
     assert result["label"] == ("neg", "pos")[label]
-    assert result["scores"] == {name: round(score, 6) for name, score in zip(("neg", "pos"), expected.scores)}
+    assert result["scores"] == {
+        name: round(score, 6) for name, score in zip(("neg", "pos"), expected.scores, strict=True)
+    }
     assert result["tokens"] == expected.tokens
 
 

@@ -74,7 +74,7 @@ class RunningWorker:
 
     @property
     def pipeline(self) -> Any:
-        return self.worker.pipeline if isinstance(self.worker, FakeWorker) else self.worker._pipeline  # noqa: SLF001
+        return self.worker.pipeline if isinstance(self.worker, FakeWorker) else self.worker._pipeline
 
     @property
     def assigned(self) -> int:

@@ -9,6 +9,7 @@ class Progress:
     def __init__(self, stall_timeout_s: float) -> None:
         self._stall_timeout_s = stall_timeout_s
         self._moved_at: float | None = None
+        self._batches = 0
         self._inference_started_at: float | None = None
 
     def assigned(self, now: float) -> None:
@@ -20,12 +21,15 @@ class Progress:
         self._moved_at = now
 
     def inference_started(self, now: float) -> None:
-        """A batch went to the session."""
-        self._inference_started_at = now
+        """A batch went to the session; it waits while another one is computed."""
+        if self._batches == 0:
+            self._inference_started_at = now
+        self._batches += 1
 
     def inference_finished(self, now: float) -> None:
-        """The session answered."""
-        self._inference_started_at = None
+        """The session answered for the oldest batch, and turns to the next."""
+        self._batches -= 1
+        self._inference_started_at = now if self._batches else None
         self._moved_at = now
 
     def caught_up(self, now: float) -> None:

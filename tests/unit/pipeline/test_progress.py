@@ -1,0 +1,83 @@
+"""The watchdog, on a clock that the test owns."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.clock import FakeClock
+from worker.pipeline.progress import Progress
+
+STALL_TIMEOUT_S = 120.0
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def progress(clock: FakeClock) -> Progress:
+    progress = Progress(STALL_TIMEOUT_S)
+    progress.assigned(clock.monotonic())
+    return progress
+
+
+def test_a_worker_without_partitions_is_alive_for_as_long_as_it_waits(clock: FakeClock) -> None:
+    progress = Progress(STALL_TIMEOUT_S)
+    clock.advance(1_000_000)
+    assert progress.problem(clock.monotonic()) is None
+
+
+def test_offsets_that_stand_still_are_a_problem_after_the_time_out_and_not_before(
+    clock: FakeClock, progress: Progress
+) -> None:
+    clock.advance(STALL_TIMEOUT_S)
+    assert progress.problem(clock.monotonic()) is None
+    clock.advance(1)
+    assert progress.problem(clock.monotonic()) == "offsets have not advanced for 121 s although there is lag"
+
+
+@pytest.mark.parametrize("sign", ["advanced", "caught_up", "inference_finished", "assigned"])
+def test_every_sign_of_progress_starts_the_clock_anew(sign: str, clock: FakeClock, progress: Progress) -> None:
+    for _ in range(5):
+        clock.advance(STALL_TIMEOUT_S)
+        if sign == "inference_finished":
+            progress.inference_started(clock.monotonic())
+        getattr(progress, sign)(clock.monotonic())
+    clock.advance(STALL_TIMEOUT_S)
+    assert progress.problem(clock.monotonic()) is None
+
+
+def test_a_problem_ends_with_the_next_sign_of_progress(clock: FakeClock, progress: Progress) -> None:
+    clock.advance(STALL_TIMEOUT_S + 1)
+    assert progress.problem(clock.monotonic())
+    progress.advanced(clock.monotonic())
+    assert progress.problem(clock.monotonic()) is None
+
+
+def test_a_session_that_does_not_come_back_is_named(clock: FakeClock, progress: Progress) -> None:
+    progress.inference_started(clock.monotonic())
+    clock.advance(STALL_TIMEOUT_S + 30)
+    progress.advanced(clock.monotonic())  # others may still be published
+    assert progress.problem(clock.monotonic()) == "the session has computed one batch for 150 s"
+    progress.inference_finished(clock.monotonic())
+    assert progress.problem(clock.monotonic()) is None
+
+
+def test_a_session_that_hangs_on_the_batch_after_is_named_too(clock: FakeClock, progress: Progress) -> None:
+    """A second batch waits behind the running one: the end of the first is the beginning of the second."""
+    progress.inference_started(clock.monotonic())
+    progress.inference_started(clock.monotonic())
+    progress.inference_finished(clock.monotonic())
+    clock.advance(STALL_TIMEOUT_S + 1)
+    progress.advanced(clock.monotonic())
+    assert progress.problem(clock.monotonic()) == "the session has computed one batch for 121 s"
+
+
+def test_waiting_behind_a_running_batch_does_not_hide_that_it_hangs(clock: FakeClock, progress: Progress) -> None:
+    progress.inference_started(clock.monotonic())
+    clock.advance(STALL_TIMEOUT_S)
+    progress.inference_started(clock.monotonic())
+    clock.advance(1)
+    progress.advanced(clock.monotonic())
+    assert progress.problem(clock.monotonic()) == "the session has computed one batch for 121 s"
