@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, for_code
 from aiokafka.structs import RecordMetadata
 
@@ -144,6 +145,14 @@ async def end_offsets(bootstrap_servers: str, topic: str) -> dict[TopicPartition
     """The offset after the last record of each partition."""
     async with _reader(bootstrap_servers, topic, read_committed=False) as consumer:
         return await consumer.end_offsets(consumer.assignment())
+
+
+async def topic_configs(bootstrap_servers: str, topic: str) -> dict[str, str]:
+    """A topic's settings, in Kafka's names."""
+    async with _admin(bootstrap_servers) as admin:
+        (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+        ((*_, entries),) = response.resources
+        return {entry[0]: entry[1] for entry in entries}
 
 
 async def _send_all(

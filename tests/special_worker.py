@@ -24,7 +24,7 @@ from worker.logs import configure_logging
 from worker.metrics import Metrics
 from worker.settings import Settings
 
-GATE_VARIABLE = "TEST_GATE"
+GATE_VARIABLE = "TEST_GATE"  # as in worker_process.py
 POISON = "xylophone"
 POLL_S = 0.005
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 REPOSITORY = Path(__file__).parents[1]
 CONSOLE_SCRIPT = Path(sys.executable).parent / "reviews-worker"
 SPECIAL = Path(__file__).parent / "special_worker.py"
+GATE_VARIABLE = "TEST_GATE"
 DEADLINE_S = 60.0
 POLL_S = 0.02
 SHOWN_LINES = 60
@@ -43,6 +44,22 @@ async def eventually(condition: Callable[[], Any | Awaitable[Any]], what: str, d
         if time.monotonic() > until:
             raise AssertionError(f"waited {deadline_s:g} s in vain for: {what}")
         await asyncio.sleep(POLL_S)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A file that lets the model ``gated`` answer while it exists; closed at first."""
+
+    file: Path
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What its worker needs in its environment."""
+        return {GATE_VARIABLE: str(self.file)}
+
+    def open(self) -> None:
+        """Let it answer."""
+        self.file.touch()
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,11 @@ class WorkerProcess:
     def said(self, *parts: str) -> list[LogLine]:
         """The lines whose message has all of `parts`."""
         return [line for line in self.log if all(part in line.message for part in parts)]
+
+    async def says(self, *parts: str, deadline_s: float = DEADLINE_S) -> LogLine:
+        """Wait for a line whose message has all of `parts`."""
+        lines = await eventually(lambda: self.said(*parts), f"the log says {' ... '.join(parts)!r}", deadline_s)
+        return lines[0]
 
     @property
     def errors(self) -> list[str]:
@@ -170,14 +192,21 @@ class Workers:
     folder: Path
     started: list[WorkerProcess] = field(default_factory=list)
 
-    def start(self, servers: str, *, special: str | None = None, **settings: object) -> WorkerProcess:
-        """Start a worker: the console script, or `special_worker.py` with the named model."""
-        command = [sys.executable, str(SPECIAL), special] if special else [str(CONSOLE_SCRIPT), "run"]
-        return self.launch(command, bootstrap_servers=servers, **settings)
+    def start(
+        self,
+        servers: str | None,
+        *,
+        special: str | None = None,
+        variables: Mapping[str, str] | None = None,
+        **settings: object,
+    ) -> WorkerProcess:
+        """Start a worker: the console script, or `special_worker.py` with the named model.
 
-    def launch(self, command: list[str], **settings: object) -> WorkerProcess:
-        """Start any command with `settings` in its environment."""
+        `settings` that are None are left out; `variables` come into its environment as they are.
+        """
+        command = [sys.executable, str(SPECIAL), special] if special else [str(CONSOLE_SCRIPT), "run"]
         given = {
+            "bootstrap_servers": servers,
             "input_topic": self.names.input,
             "output_topic": self.names.output,
             "dead_letter_topic": self.names.dead_letters,
@@ -190,7 +219,7 @@ class Workers:
         chosen = {name: str(value) for name, value in given.items() if value is not None}
         environment = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_VARIABLES)}
         environment |= {f"REVIEWS_WORKER_{name.upper()}": value for name, value in chosen.items()}
-        environment["PYTHONUNBUFFERED"] = "1"
+        environment |= {"PYTHONUNBUFFERED": "1", **(variables or {})}
         log_file = self.folder / f"worker-{len(self.started) + 1}.log"
         with log_file.open("wb") as log:
             process = subprocess.Popen(
