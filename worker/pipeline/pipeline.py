@@ -158,7 +158,10 @@ class Pipeline(Generic[B]):
         self._metrics.assigned_partitions.set(0)
 
     async def intake(self, chunk: Chunk) -> None:
-        """Submit a chunk: waits for its generation to begin and for room; drops it when its generation is over."""
+        """Submit a chunk: waits for its generation to begin and for room; drops it when its generation is over.
+
+        Never raises, since the source would go on reading: what must not happen stops the worker.
+        """
         task = await self._task_of(chunk)
         if task is None:
             self._metrics.dropped_stale.inc(len(chunk.records))
@@ -168,7 +171,11 @@ class Pipeline(Generic[B]):
         if task.closed or not self.lifecycle.accepts_input:
             self._metrics.dropped_stale.inc(len(chunk.records))
             return
-        records = task.submit(chunk)
+        try:
+            records = task.submit(chunk)
+        except Exception as error:
+            self.fail(error)
+            return
         if records:
             self._metrics.events_in.inc(len(records))
             future = asyncio.get_running_loop().run_in_executor(
