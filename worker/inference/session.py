@@ -132,7 +132,11 @@ def _load(artifact: Artifact, options: SessionOptions, *, cuda: bool) -> onnxrun
     settings.log_severity_level = _FATAL_ONLY
     settings.intra_op_num_threads = options.threads or providers.usable_cores()
     settings.inter_op_num_threads = 1
-    settings.enable_mem_pattern = False  # a plan for each shape seen: memory that only grows
+    # Both keep memory for shapes long gone, and on a CPU neither saves time.
+    settings.enable_mem_pattern = False
+    settings.enable_cpu_mem_arena = False
+    # Idle threads that spin take the cores from decoding and tokenising.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     chosen: list[Any] = [providers.CPU]
     if cuda:
         # An arena that grows by doubling keeps up to twice the memory of its largest batch.
