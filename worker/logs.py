@@ -23,6 +23,17 @@ from worker.settings import LogFormat
 THIRD_PARTY = ("aiokafka", "asyncio", "faust", "mode", "aiohttp", "urllib3", "py.warnings")
 """Loggers of the libraries beneath us: WARNING and above only, and a repeated complaint once a minute."""
 
+_SERVICE_PREFIX = "[^"
+"""How Faust marks what a service says of itself; it says so in the name of our subclasses, too."""
+_PASSING_ERRORS = (
+    "GroupCoordinatorNotAvailableError",
+    "GroupLoadInProgressError",
+    "LeaderNotAvailableError",
+    "NotCoordinatorForGroupError",
+    "NotLeaderForPartitionError",
+)
+"""What aiokafka reports as errors while a cluster or a new topic finds its feet; it tries again by itself."""
+
 REPEAT_INTERVAL_S = 60.0
 _REMEMBERED_MESSAGES = 256
 
@@ -39,6 +50,7 @@ def configure_logging(level: str = "INFO", log_format: LogFormat = "auto", strea
     human = log_format == "human" or (log_format == "auto" and target.isatty())
     handler = _WorkerHandler(target)
     handler.setFormatter(HumanFormatter(colour=_wants_colour(target)) if human else JsonFormatter())
+    handler.addFilter(_calm)
     handler.addFilter(RepeatFilter(SystemClock()))
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, _WorkerHandler)]:
@@ -67,7 +79,8 @@ class JsonFormatter(logging.Formatter):
         try:
             return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
         except TypeError:  # half a surrogate pair, or an integer beyond 64 bits
-            return json.dumps(line, default=str)
+            text = json.dumps(line, default=str, ensure_ascii=False)
+            return text.encode(errors="replace").decode()
 
 
 class HumanFormatter(logging.Formatter):
@@ -157,6 +170,18 @@ class StateLog:
 
 class _WorkerHandler(logging.StreamHandler[TextIO]):
     """Ours, so that a second call to `configure_logging` finds it."""
+
+
+def _calm(record: logging.LogRecord) -> bool:
+    """Drops what Faust's services say of their starts and stops, and takes the alarm out of what passes by itself."""
+    message = str(record.msg)
+    if record.levelno == logging.INFO and message.startswith(_SERVICE_PREFIX):
+        return logging.getLogger().level <= logging.DEBUG
+    if record.levelno == logging.ERROR and _is_third_party(record.name):
+        text = record.getMessage()
+        if any(error in text for error in _PASSING_ERRORS):
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
 
 
 def _is_third_party(name: str) -> bool:

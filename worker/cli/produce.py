@@ -91,7 +91,7 @@ async def _send_all(producer: AIOKafkaProducer, topic: str, events: Iterator[Eve
     except KafkaError as error:
         raise DeliveryError(f"{topic}: the broker took {count} events and then failed ({error})") from error
     except UsageError as error:
-        raise UsageError(f"{error}; the {count} events before it have been produced") from None
+        raise UsageError(f"{error}; produced before it: {count}") from None
     return count
 
 

@@ -77,18 +77,17 @@ def _duration(milliseconds: int | None) -> str:
 
 
 def _print(rows: list[Row], group: str) -> None:
-    columns = (*COLUMNS[:-1], f"lag of {group}")
     console = rich_console()
     if console is None:
-        for row in (columns, *rows):
+        for row in (COLUMNS, *rows):
             click.echo("\t".join(row))
         return
     from rich.table import Table
     from rich.text import Text
 
-    table = Table()
-    for column in columns:
-        table.add_column(column, justify="left" if column == "topic" else "right")
+    table = Table(caption=f"lag of the group {group}")
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column == "topic" else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell, style="red" if cell == "missing" else "") for cell in row))
     console.print(table)

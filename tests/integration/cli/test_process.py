@@ -1,0 +1,104 @@
+"""The console script as a process: pipes, signals, and the demo from beginning to end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+from conftest import TopicNames
+from kafka_tools import Message, create_topics, produce
+
+from worker.devkafka import Cluster
+
+SCRIPT = str(Path(sys.executable).with_name("reviews-worker"))
+
+
+def start(*arguments: str, **options: object) -> subprocess.Popen[str]:
+    return subprocess.Popen([SCRIPT, *arguments], text=True, stderr=subprocess.PIPE, **options)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    process = start("schema", "review", stdout=write)
+    os.close(write)
+    assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == 0
+
+
+def test_predict_answers_line_by_line_while_it_reads():
+    with start("predict", "-", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for text in ("wonderful", "awful"):
+            process.stdin.write(text + "\n")
+            process.stdin.flush()
+            assert process.stdout.readline().endswith(f"\t{text}\n")
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def test_an_interrupt_ends_predict_with_its_own_exit_code_and_no_traceback():
+    with start("predict", "-", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdin.write("good\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr.read() == ""
+
+
+async def test_an_interrupt_is_the_usual_way_to_end_consume(kafka: Cluster, topic_names: TopicNames):
+    names = (topic_names.input, topic_names.output, topic_names.dead_letters)
+    await create_topics(kafka.bootstrap_servers, *names)
+    await produce(kafka.bootstrap_servers, topic_names.output, [Message(b'{"n": 1}')])
+    variables = ("REVIEWS_WORKER_INPUT_TOPIC", "REVIEWS_WORKER_OUTPUT_TOPIC", "REVIEWS_WORKER_DEAD_LETTER_TOPIC")
+    environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, **dict(zip(variables, names))}
+    with start("consume", "--from-beginning", stdout=subprocess.PIPE, env=environment) as process:
+        assert orjson.loads(process.stdout.readline()) == {"n": 1}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        assert process.stderr.read() == ""
+
+
+def test_an_interrupt_ends_produce_while_it_waits_for_input(kafka: Cluster, topic_names: TopicNames):
+    arguments = ["--bootstrap-servers", kafka.bootstrap_servers, "--input-topic", topic_names.input]
+    with start("produce", "-", *arguments, stdin=subprocess.PIPE) as process:
+        process.stdin.write('{"text": "good"}\n')
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_the_demo_classifies_its_reviews_shows_the_dead_letters_and_stops(kafka: Cluster):
+    environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
+    done = subprocess.run(
+        [SCRIPT, "demo", "--count", "60"], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    classified = [line for line in done.stdout.splitlines() if re.match(r"(pos|neg)\t0\.\d{3}\t", line)]
+    assert len(classified) == 60
+    assert {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")} == {
+        "not_json",
+        "text_missing",
+    }
+    assert "60 reviews classified and 2 dead letters" in done.stdout
+
+
+def test_a_demo_whose_worker_cannot_start_says_why(kafka: Cluster, tmp_path: Path):
+    environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
+    done = subprocess.run(
+        [SCRIPT, "demo", "--model", str(tmp_path / "none")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "the worker ended with exit code 3" in done.stderr
+    assert "Traceback" not in done.stderr

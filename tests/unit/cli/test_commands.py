@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from worker.cli.commands import COMMANDS, Commands, commands
+from worker.errors import (
+    ArtifactError,
+    BrokerError,
+    DeliveryError,
+    ExitCode,
+    FuseError,
+    Reason,
+    RecordError,
+    Stage,
+    TopicError,
+    UnreachableError,
+    UsageError,
+)
+
+runner = CliRunner()
+
+
+class OneCommand(Commands):
+    """The real group with one command, which raises."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__("group")
+        self._error = error
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        def fail() -> None:
+            raise self._error
+
+        return click.Command("fail", callback=fail)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help_with_a_description(name: str):
+    result = runner.invoke(commands, [name, "--help"])
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()[2].strip()) > 20
+
+
+def test_the_help_of_the_group_lists_all_commands():
+    result = runner.invoke(commands, ["--help"])
+    assert result.exit_code == 0
+    for name in COMMANDS:
+        assert f"\n  {name} " in result.output
+
+
+def test_an_unknown_command_is_a_usage_error():
+    assert runner.invoke(commands, ["classify"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("wrong"), ExitCode.USAGE),
+        (ArtifactError("wrong"), ExitCode.ARTIFACT),
+        (TopicError("wrong"), ExitCode.TOPIC),
+        (UnreachableError("wrong"), ExitCode.UNREACHABLE),
+        (BrokerError("wrong"), ExitCode.UNREACHABLE),
+        (FuseError("wrong"), ExitCode.FUSE),
+        (DeliveryError("wrong"), ExitCode.DELIVERY),
+        (RecordError(Reason.NOT_JSON, Stage.DECODE, "wrong"), ExitCode.BUG),
+    ],
+)
+def test_an_error_on_purpose_is_one_line_and_its_exit_code(error: Exception, code: ExitCode):
+    result = runner.invoke(OneCommand(error), ["fail"])
+    assert result.exit_code == code
+    assert result.stderr == "error: wrong\n"
+    assert result.stdout == ""
+
+
+def test_an_interrupt_is_silent_and_has_its_own_exit_code():
+    result = runner.invoke(OneCommand(KeyboardInterrupt()), ["fail"])
+    assert (result.exit_code, result.output) == (ExitCode.KILLED, "")
+
+
+def test_a_bug_keeps_its_traceback():
+    result = runner.invoke(OneCommand(ZeroDivisionError()), ["fail"])
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_the_version_is_told():
+    result = runner.invoke(commands, ["--version"])
+    assert result.output.startswith("reviews-worker ")
+
+
+@pytest.mark.parametrize("name", ["review", "classified-review", "dead-letter", "asyncapi"])
+def test_schemas_are_printed(name: str):
+    result = runner.invoke(commands, ["schema", name])
+    assert result.exit_code == 0
+    assert len(result.output) > 200
+
+
+def test_an_unknown_schema_is_refused_with_the_names_there_are():
+    result = runner.invoke(commands, ["schema", "reviews"])
+    assert result.exit_code == 2
+    assert "classified-review" in result.stderr

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import orjson
+from click.testing import CliRunner
+
+from worker.cli.commands import commands
+
+runner = CliRunner()
+
+
+def test_a_review_becomes_a_line_of_label_probability_and_text():
+    result = runner.invoke(commands, ["predict", "I really liked that movie!"])
+    label, probability, text = result.output.rstrip("\n").split("\t")
+    assert result.exit_code == 0
+    assert label == "pos"
+    assert 0.5 < float(probability) <= 1
+    assert text == "I really liked that movie!"
+
+
+def test_several_reviews_keep_their_order():
+    result = runner.invoke(commands, ["predict", "I really liked that movie!", "what a terrible\tbore", "Great."])
+    assert [line.split("\t")[2] for line in result.output.splitlines()] == [
+        "I really liked that movie!",
+        "what a terrible bore",
+        "Great.",
+    ]
+
+
+def test_lines_of_stdin_are_classified_in_order():
+    lines = [f"review number {number}" for number in range(100)]
+    result = runner.invoke(commands, ["predict", "-"], input="\n".join(lines))
+    assert result.exit_code == 0
+    assert [line.split("\t")[2] for line in result.output.splitlines()] == lines
+
+
+def test_json_holds_the_text_and_the_result():
+    result = runner.invoke(commands, ["predict", "--json", "-"], input="wonderful\nawful\n")
+    first, second = map(orjson.loads, result.output.splitlines())
+    assert (first["text"], first["label"], second["label"]) == ("wonderful", "pos", "neg")
+    assert first["scores"].keys() == {"neg", "pos"}
+    assert first["tokens"] >= 3
+    assert first["truncated"] is False
+    assert "@" in first["model"]
+
+
+def test_a_blank_text_is_an_error():
+    result = runner.invoke(commands, ["predict", "fine", " \t"])
+    assert result.exit_code == 2
+    assert result.stderr == "error: text 2 is blank: there is nothing to classify\n"
+
+
+def test_a_blank_line_is_reported_left_out_and_shows_in_the_exit_code():
+    result = runner.invoke(commands, ["predict", "-"], input="good\n\nbad\n")
+    assert result.exit_code == 2
+    assert result.stderr == "error: line 2 is blank, left out\n"
+    assert len(result.stdout.splitlines()) == 2
+
+
+def test_empty_stdin_is_no_error():
+    assert runner.invoke(commands, ["predict", "-"], input="").exit_code == 0
+
+
+def test_stdin_that_is_no_text_is_one_clear_error():
+    result = runner.invoke(commands, ["predict", "-"], input=b"good\n\xff\xfe\n")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: stdin cannot be read as text")
+
+
+def test_a_missing_model_is_one_clear_error(tmp_path):
+    result = runner.invoke(commands, ["predict", "--model", str(tmp_path / "none"), "good"])
+    assert result.exit_code == 3
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("error: ")
+
+
+def test_without_a_text_the_usage_is_told():
+    assert runner.invoke(commands, ["predict"]).exit_code == 2

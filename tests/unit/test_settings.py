@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from worker.settings import Settings
+
+
+def test_the_defaults_are_allowed():
+    assert Settings().input_topic == "reviews.in"
+
+
+def test_a_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("REVIEWS_WORKER_MAX_BATCH_TOKENS", "2048")
+    assert Settings().max_batch_tokens == 2048
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("REVIEWS_WORKER_PORT", "")
+    assert Settings().port == 6066
+
+
+def test_the_common_variable_for_the_broker_is_honoured(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "a:1, b:2")
+    assert Settings().bootstrap_servers == "a:1,b:2"
+    monkeypatch.setenv("REVIEWS_WORKER_BOOTSTRAP_SERVERS", "c:3")
+    assert Settings().bootstrap_servers == "c:3"
+    assert Settings(bootstrap_servers="d:4").bootstrap_servers == "d:4"
+
+
+def test_a_variable_without_the_prefix_sets_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BOOTSTRAP_SERVERS", "elsewhere:1")
+    monkeypatch.setenv("PORT", "1")
+    assert (Settings().bootstrap_servers, Settings().port) == ("localhost:9092", 6066)
+
+
+def test_the_url_that_kubernetes_puts_into_the_variable_of_the_port_is_not_taken_for_one(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("REVIEWS_WORKER_PORT", "tcp://10.0.0.1:6066")
+    assert Settings().port == 6066
+
+
+@pytest.mark.parametrize("servers", ["", "broker", "broker:", ":9092", "broker:0", "broker:65536", "a:1,,b:2", "a:x"])
+def test_servers_are_pairs_of_host_and_port(servers: str):
+    with pytest.raises(ValidationError):
+        Settings(bootstrap_servers=servers)
+
+
+def test_an_ipv6_address_is_a_host():
+    assert Settings(bootstrap_servers="[::1]:9092").bootstrap_servers == "[::1]:9092"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a b", "a/b", "ä", "x" * 250])
+def test_a_topic_has_a_name_that_kafka_takes(name: str):
+    with pytest.raises(ValidationError):
+        Settings(input_topic=name)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"input_topic": "reviews.dlq"},
+        {"result_field": "review.sentiment"},
+        {"result_field": "review", "text_field": "review.body"},
+        {"batch_window_reviews": 5000, "max_in_flight_reviews": 100},
+        {"commit_interval_s": 0},
+        {"linger_s": float("nan")},
+        {"fuse_share": 0},
+        {"no_such_setting": 1},
+    ],
+)
+def test_values_that_do_not_fit_are_refused(values: dict[str, object]):
+    with pytest.raises(ValidationError):
+        Settings(**values)
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        Settings().port = 1  # type: ignore[misc]
