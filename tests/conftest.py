@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from worker.devkafka import Cluster, kafka_cluster
+from worker.logs import WorkerHandler
 
 FOREIGN_VARIABLES = ("REVIEWS_WORKER_", "KAFKA_BOOTSTRAP_SERVERS")
 
@@ -20,6 +22,21 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(FOREIGN_VARIABLES):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that sets up logging sets it up for its own test only."""
+    named = [logger for logger in logging.root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+    levels = {logger: logger.level for logger in (logging.root, *named)}
+    handlers = list(logging.root.handlers)
+    yield
+    logging.captureWarnings(False)
+    logging.root.handlers[:] = [
+        handler for handler in logging.root.handlers if handler in handlers or not isinstance(handler, WorkerHandler)
+    ]
+    for logger, level in levels.items():
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

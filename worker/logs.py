@@ -48,12 +48,12 @@ def configure_logging(level: str = "INFO", log_format: LogFormat = "auto", strea
     """
     target = stream or sys.stderr
     human = log_format == "human" or (log_format == "auto" and target.isatty())
-    handler = _WorkerHandler(target)
+    handler = WorkerHandler(target)
     handler.setFormatter(HumanFormatter(colour=_wants_colour(target)) if human else JsonFormatter())
     handler.addFilter(_calm)
     handler.addFilter(RepeatFilter(SystemClock()))
     root = logging.getLogger()
-    for old in [old for old in root.handlers if isinstance(old, _WorkerHandler)]:
+    for old in [old for old in root.handlers if isinstance(old, WorkerHandler)]:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
@@ -168,8 +168,8 @@ class StateLog:
             self._logger.info("%s answers again", self._name)
 
 
-class _WorkerHandler(logging.StreamHandler[TextIO]):
-    """Ours, so that a second call to `configure_logging` finds it."""
+class WorkerHandler(logging.StreamHandler[TextIO]):
+    """The handler that `configure_logging` installs, so that its next call finds it."""
 
 
 def _calm(record: logging.LogRecord) -> bool:

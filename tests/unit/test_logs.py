@@ -11,16 +11,6 @@ from worker.clock import FakeClock
 from worker.logs import HumanFormatter, JsonFormatter, RepeatFilter, StateLog, configure_logging
 
 
-@pytest.fixture(autouse=True)
-def _restored_logging():
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(False)
-
-
 def record(message: str, *args: object, name: str = "worker.tests", level: int = logging.INFO, **extra: object):
     made = logging.LogRecord(name, level, __file__, 1, message, args, None)
     made.__dict__.update(extra)

@@ -61,6 +61,8 @@ async def messages_and_lag(
     Both count offsets, so that what compaction or a transaction left out counts too.
     """
     places = [TopicPartition(topic.name, number) for topic in topics for number in range(topic.partitions)]
+    if not places:
+        return {}, 0
     async with started(AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers), settings) as consumer:
         first = await consumer.beginning_offsets(places)
         end = await consumer.end_offsets(places)

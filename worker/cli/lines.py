@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import os
 import queue
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 T = TypeVar("T")
 
@@ -60,6 +63,17 @@ async def in_groups_async(items: Iterable[T], most: int) -> AsyncIterator[list[T
         yield group
     if group.error is not None:
         raise group.error
+
+
+def binary_stdin() -> BinaryIO:
+    """Stdin for a thread to read.
+
+    Not through the buffer of `sys.stdin`: the interpreter aborts when it finds that locked by a reading thread at exit.
+    """
+    try:
+        return os.fdopen(sys.stdin.fileno(), "rb", closefd=False)
+    except (io.UnsupportedOperation, ValueError):  # not a real one, as in a test
+        return sys.stdin.buffer
 
 
 class _End:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
-from worker.cli.lines import in_groups
+from worker.cli.lines import binary_stdin, in_groups
 from worker.cli.options import SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import label_colour, on_terminal, plain_line, printable, review_line, rich_console
 from worker.errors import ExitCode, UsageError
@@ -56,7 +56,7 @@ def command(context: click.Context, texts: Sequence[str], as_json: bool) -> None
 def _predict_lines(classifier: Classifier, show: Show) -> ExitCode:
     """Classify stdin line by line, in order, each as soon as it is there; those that wait already go together."""
     blank = 0
-    for lines in in_groups(_numbered_lines(sys.stdin), MAX_GROUP_LINES):
+    for lines in in_groups(_numbered_lines(binary_stdin()), MAX_GROUP_LINES):
         texts = []
         for number, line in lines:
             if line.strip():
@@ -70,12 +70,12 @@ def _predict_lines(classifier: Classifier, show: Show) -> ExitCode:
     return ExitCode.USAGE if blank else ExitCode.OK
 
 
-def _numbered_lines(stream: Iterable[str]) -> Iterator[tuple[int, str]]:
-    try:
-        for number, line in enumerate(stream, 1):
-            yield number, line.rstrip("\r\n")
-    except (OSError, UnicodeError) as error:
-        raise UsageError(f"stdin cannot be read as text: {error}") from error
+def _numbered_lines(stream: Iterable[bytes]) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(stream, 1):
+        try:
+            yield number, line.decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise UsageError(f"line {number} is not UTF-8 text") from error
 
 
 def _print_line(text: str, result: Classification) -> None:

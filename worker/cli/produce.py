@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 import orjson
 
-from worker.cli.lines import in_groups_async
+from worker.cli.lines import binary_stdin, in_groups_async
 from worker.cli.options import CREATION_OPTIONS, KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import rich_console
 from worker.errors import DeliveryError, UsageError
@@ -130,7 +129,7 @@ def _open(source: str) -> Iterator[tuple[Iterator[bytes], Advance]]:
     """The lines of a file or of stdin, and where to tell how far they have been read: a progress bar on a terminal."""
     console = rich_console(stderr=True)
     if source == "-":
-        yield iter(sys.stdin.buffer), lambda read: None
+        yield binary_stdin(), lambda read: None
         return
     path = Path(source)
     with path.open("rb") as raw:

@@ -60,10 +60,11 @@ def test_empty_stdin_is_no_error():
     assert runner.invoke(commands, ["predict", "-"], input="").exit_code == 0
 
 
-def test_stdin_that_is_no_text_is_one_clear_error():
+def test_a_line_that_is_no_text_is_named_and_what_came_before_it_is_classified():
     result = runner.invoke(commands, ["predict", "-"], input=b"good\n\xff\xfe\n")
     assert result.exit_code == 2
-    assert result.stderr.startswith("error: stdin cannot be read as text")
+    assert result.stderr == "error: line 2 is not UTF-8 text\n"
+    assert result.stdout.startswith("pos\t")
 
 
 def test_a_missing_model_is_one_clear_error(tmp_path):
