@@ -23,7 +23,8 @@ class Progress:
     def inference_started(self, now: float) -> None:
         """A batch went to the session; it waits while another one is computed."""
         if self._batches == 0:
-            self._inference_started_at = now
+            # That it starts is progress too: a session that hangs is then named before the lag that it causes.
+            self._inference_started_at = self._moved_at = now
         self._batches += 1
 
     def inference_finished(self, now: float) -> None:
