@@ -49,7 +49,8 @@ class Metrics:
             "worker_seconds", "From intake of a record to its acknowledged output, a sample of each group.", _SECONDS
         )
         self.end_to_end_seconds = self._histogram(
-            "end_to_end_seconds", "From a record's own timestamp to its acknowledged output, a sample of each group.",
+            "end_to_end_seconds",
+            "From a record's own timestamp to its acknowledged output, a sample of each group.",
             _SECONDS,
         )
         self.in_flight_reviews = self._gauge("in_flight_reviews", "Records between intake and acknowledged output.")
