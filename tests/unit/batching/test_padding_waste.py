@@ -18,14 +18,15 @@ def batches_under_backlog(lengths: list[int], limits: BatchLimits) -> list[Batch
     Outputs leave in input order, so everything behind the oldest waiting review is in flight; that is limited to two
     windows, and intake stops there.
     """
-    queue, batches, waiting = BatchQueue(limits), [], set()
+    queue, batches, computed, oldest = BatchQueue(limits), [], set(), 0
     for index, length in enumerate(lengths):
         queue.append(make_entry(length, arrived_at=float(index), offset=index))
-        waiting.add(index)
-        while len(queue) >= limits.window_reviews or index - min(waiting) >= 2 * limits.window_reviews:
+        while len(queue) >= limits.window_reviews or index - oldest >= 2 * limits.window_reviews:
             batch = queue.next_batch(0.0)
             batches.append(batch)
-            waiting.difference_update(entry.record.offset for entry in batch.entries)
+            computed.update(entry.record.offset for entry in batch.entries)
+            while oldest in computed:
+                oldest += 1
     return batches
 
 
