@@ -46,6 +46,7 @@ class Record:
         """``<topic>/<partition>/<offset>``: unique in a cluster, so a consumer can drop repeats by it."""
         return f"{self.partition.topic}/{self.partition.partition}/{self.offset}"
 
+
 @dataclass(slots=True)
 class Chunk:
     """Consecutive records of one partition, fetched under one assignment: what is handed over at once."""
