@@ -36,8 +36,13 @@ def preload_cuda_libraries() -> None:
     """Load the CUDA libraries of the extra ``cuda``, where they are installed; silent where they are not."""
     preload = getattr(onnxruntime, "preload_dlls", None)
     if preload is not None:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
+        with no_output():  # it prints what it does not find
             preload()
+
+
+def no_output() -> contextlib.redirect_stdout[io.StringIO]:
+    """A context in which what ONNX Runtime prints about a GPU that it cannot use goes nowhere."""
+    return contextlib.redirect_stdout(io.StringIO())
 
 
 def usable_cores() -> int:

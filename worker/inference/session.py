@@ -144,7 +144,8 @@ def _load(artifact: Artifact, options: SessionOptions, *, cuda: bool) -> onnxrun
             0, (providers.CUDA, {"device_id": options.device_id, "arena_extend_strategy": "kSameAsRequested"})
         )
     try:
-        return onnxruntime.InferenceSession(str(artifact.model_path), settings, providers=chosen)
+        with providers.no_output():  # where the GPU fails, it says so and falls back to the CPU
+            return onnxruntime.InferenceSession(str(artifact.model_path), settings, providers=chosen)
     except Exception as error:  # ONNX Runtime's exceptions have no common base
         raise ArtifactError(f"{artifact.model_path}: ONNX Runtime cannot load it ({_first_line(error)})") from error
 

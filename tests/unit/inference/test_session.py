@@ -186,3 +186,42 @@ def test_a_process_that_classifies_on_a_cpu_prints_nothing() -> None:
 
 def test_the_cores_that_may_be_used_are_at_least_one() -> None:
     assert providers.usable_cores() >= 1
+
+
+needs_cuda_build = pytest.mark.skipif(not providers.cuda_is_built_in(), reason="this ONNX Runtime has no CUDA")
+needs_no_gpu = pytest.mark.skipif(providers.gpu_count() > 0, reason="there is a GPU that works")
+
+
+@needs_cuda_build
+@needs_no_gpu
+def test_a_gpu_that_cannot_be_used_is_said_once_and_the_cpu_taken(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(providers, "gpu_count", lambda: 1)
+    assert open_session(Artifact.load(tiny), SessionOptions()).provider == "cpu"
+    (record,) = caplog.records
+    assert "reviews-worker[cuda]" in record.getMessage()
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_cuda_build
+@needs_no_gpu
+def test_a_gpu_that_was_asked_for_and_cannot_be_used_is_a_clear_error(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers, "gpu_count", lambda: 1)
+    with pytest.raises(UsageError, match=r"reviews-worker\[cuda\]"):
+        open_session(Artifact.load(tiny), SessionOptions(provider="cuda"))
+
+
+def test_an_int8_model_leaves_the_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "gpu_count", lambda: 1)
+    monkeypatch.setattr(providers, "cuda_is_built_in", lambda: True)
+    assert open_session(Artifact.load(None), SessionOptions()).provider == "cpu"
+
+
+def test_a_gpu_number_that_is_not_there_is_a_clear_error(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "gpu_count", lambda: 2)
+    monkeypatch.setattr(providers, "cuda_is_built_in", lambda: True)
+    with pytest.raises(UsageError, match="no GPU 2 here"):
+        open_session(Artifact.load(tiny), SessionOptions(provider="cuda", device_id=2))
