@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 
 from worker.metrics import Metrics
 from worker.offsets import OffsetTracker
@@ -68,3 +69,10 @@ def make_chunk(
 def make_entries(records: Sequence[Record], encoding: Encoding | None = None) -> list[Entry]:
     """Entries that wait for their outcomes."""
     return [Entry(record, encoding, has_result=False, arrived_at=0.0, waiting_since=0.0) for record in records]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the event loop run until `condition` is true; for what nobody announces."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)

@@ -40,7 +40,7 @@ class StreamTaskMachine(RuleBasedStateMachine):
         self.generation += 1
         tracker = OffsetTracker()
         tracker.assign(self.logs, self.generation)
-        starts = {partition: self.committed.get(partition) for partition in self.logs}
+        self.starts = starts = {partition: self.committed.get(partition) for partition in self.logs}
         self.task = StreamTask(self.generation, starts, tracker, self.collector, self.flow, self.metrics)
         self.positions = {partition: start or 0 for partition, start in starts.items()}
         self.follows: dict[TopicPartition, int | None] = dict.fromkeys(self.logs)
@@ -65,7 +65,8 @@ class StreamTaskMachine(RuleBasedStateMachine):
         self.positions[partition] = self.follows[partition] = offsets[-1] + 1
         records = self.task.submit(make_chunk(offsets, follows, generation=self.generation, partition=partition))
         new = [record.offset for record in records]
-        assert new == [each for each in offsets if each not in self.submitted[partition]]
+        start = self.starts[partition] or 0
+        assert new == [each for each in offsets if each >= start and each not in self.submitted[partition]]
         self.submitted[partition] += new
         if records:
             self.unprepared.append((partition, make_entries(records)))
