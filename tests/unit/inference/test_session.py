@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from albert_reference import reference_logits, softmax, write_tiny_artifact
 from onnx import TensorProto, helper
 
 from worker.convert.checkpoint import Checkpoint
-from worker.errors import ArtifactError, InferenceError, UsageError
-from worker.inference import Artifact, SessionOptions, open_session, providers
+from worker.errors import ArtifactError, InferenceError, OutOfMemoryError, UsageError
+from worker.inference import Artifact, ClassifierSession, SessionOptions, open_session, providers
 from worker.inference.artifact import GRAPH, MANIFEST
 
 CPU = SessionOptions(provider="cpu", threads=1)
@@ -162,6 +163,34 @@ def test_scores_that_are_not_finite_are_an_inference_error(tmp_path: Path) -> No
     artifact.model_path.write_bytes(model.SerializeToString())
     with pytest.raises(InferenceError, match="not finite"):
         open_session(artifact, CPU).warm_up()
+
+
+class FailingRuntime:
+    """A loaded graph whose computation raises `error`."""
+
+    def __init__(self, artifact: Artifact, error: Exception) -> None:
+        self._session = onnxruntime.InferenceSession(str(artifact.model_path), providers=["CPUExecutionProvider"])
+        self._error = error
+        self.get_inputs, self.get_outputs = self._session.get_inputs, self._session.get_outputs
+
+    def run(self, names: object, feeds: object) -> object:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("bfc_arena.cc: Failed to allocate memory for requested buffer of size 1048576"),
+        RuntimeError("CUDA failure 2: out of memory ; GPU=0"),
+        RuntimeError("std::bad_alloc"),
+        MemoryError(),
+    ],
+)
+def test_a_full_device_is_told_from_other_failures(tiny: Path, error: Exception) -> None:
+    artifact = Artifact.load(tiny)
+    with pytest.raises(OutOfMemoryError) as raised:
+        ClassifierSession(artifact, FailingRuntime(artifact, error), "cpu").predict(IDS, LENGTHS)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.skipif(providers.gpu_count() > 0, reason="there is a GPU")
