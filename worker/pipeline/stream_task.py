@@ -38,12 +38,17 @@ class StreamTask:
         self._metrics = metrics
         self._in_flight_bytes = 0
         self._unreleased: dict[TopicPartition, deque[Entry]] = {partition: deque() for partition in start_offsets}
+        self._stored = dict(start_offsets)
         self._positions = dict(start_offsets)
         """Next offset to submit; None until the first record where the group has committed nothing."""
 
     def position(self, partition: TopicPartition) -> int | None:
         """Next offset to submit; None before the first record where the group has committed nothing."""
         return self._positions.get(partition)
+
+    def committed(self, partition: TopicPartition) -> int:
+        """Next offset as the group has it stored, as far as this task knows; 0 where it has stored none."""
+        return self._stored.get(partition) or 0
 
     def submit(self, chunk: Chunk) -> list[Record]:
         """The records of `chunk` that are new to this task, counted as in flight from now on.
@@ -100,6 +105,7 @@ class StreamTask:
     def post_commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """`offsets` are stored."""
         self._offsets.mark_committed(offsets, self.generation)
+        self._stored.update(offsets)
 
     def close(self) -> None:
         """Give everything up that is still in flight. May be called again."""

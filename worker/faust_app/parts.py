@@ -1,0 +1,127 @@
+"""Builds the pipeline of one worker from its settings, its model and what is known of its topics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+from worker.batching import BatchQueue
+from worker.clock import Clock
+from worker.delivery.collector import Publisher, RecordCollector
+from worker.delivery.dead_letters import DeadLetterFuse
+from worker.delivery.outputs import Destination, OutputWriter, Partitioner
+from worker.events import EventCodec, ResultWriter
+from worker.faust_app.model import Model
+from worker.inference import BatchRunner, RetryPolicy
+from worker.metrics import Metrics
+from worker.offsets import OffsetTracker
+from worker.pipeline.flow_control import FlowControl
+from worker.pipeline.pipeline import Pipeline
+from worker.pipeline.progress import Progress
+from worker.pipeline.protocols import Committer
+from worker.preparation import RecordPreparer
+from worker.records import TopicPartition
+from worker.settings import Settings
+from worker.topics import TopicLayout
+
+MAX_PRODUCER_BATCH_BYTES = 512 * 1024
+
+
+class Surroundings(NamedTuple):
+    """What a pipeline is given besides its rooms."""
+
+    clock: Clock
+    metrics: Metrics
+    progress: Progress
+    committer: Committer
+    wait: Callable[[float], bool]
+    """Pauses the inference thread for so many seconds; True as soon as the worker is stopping."""
+
+
+class Parts(NamedTuple):
+    """A pipeline, and the collector that has to be stopped with it."""
+
+    pipeline: Pipeline[Any]
+    collector: RecordCollector
+
+
+def new_producer(settings: Settings) -> AIOKafkaProducer:
+    """An idempotent producer, acknowledged by all in-sync replicas; not started."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.bootstrap_servers,
+        client_id="reviews-worker",
+        acks="all",
+        enable_idempotence=True,
+        compression_type=None if settings.compression == "none" else settings.compression,
+        max_batch_size=MAX_PRODUCER_BATCH_BYTES,
+        max_request_size=max(MAX_PRODUCER_BATCH_BYTES, settings.max_output_bytes),
+    )
+
+
+def build_pipeline(
+    settings: Settings, model: Model, layout: TopicLayout, publisher: Publisher, around: Surroundings
+) -> Parts:
+    """Put the rooms together. Call it inside the event loop that the pipeline will run on."""
+    loop = asyncio.get_running_loop()
+    codec = EventCodec(settings.text_field, settings.result_field, settings.max_event_bytes)
+    collector = RecordCollector(
+        publisher=publisher,
+        writer=_output_writer(settings, model, layout, codec, around.clock),
+        fuse=DeadLetterFuse(settings.fuse_share, settings.fuse_window_reviews, settings.fuse_run_length),
+        clock=around.clock,
+        metrics=around.metrics,
+        on_acknowledged=lambda: pipeline.acknowledged(),  # noqa: PLW0108 - it is made below
+        on_failure=lambda error: pipeline.fail(error),  # noqa: PLW0108
+    )
+
+    def limit_tokens(max_batch_tokens: int) -> None:
+        loop.call_soon_threadsafe(pipeline.limit_tokens, max_batch_tokens)
+
+    pipeline: Pipeline[Any] = Pipeline(
+        preparer=RecordPreparer(codec, model.tokenizer, around.clock),
+        queue_factory=lambda: BatchQueue(model.limits),
+        runner=BatchRunner(
+            model.session,
+            model.tokenizer.pad_id,
+            around.metrics,
+            RetryPolicy(settings.retry_attempts, settings.retry_backoff_s),
+            around.wait,
+            labels=model.labels,
+            on_memory_limit=limit_tokens,
+        ),
+        offsets_factory=_new_tracker,
+        collector=collector,
+        committer=around.committer,
+        flow=FlowControl(settings.max_in_flight_reviews, settings.max_in_flight_bytes, around.metrics),
+        progress=around.progress,
+        clock=around.clock,
+        metrics=around.metrics,
+        commit_interval_s=settings.commit_interval_s,
+        preparing_threads=settings.tokeniser_threads,
+    )
+    return Parts(pipeline, collector)
+
+
+def _output_writer(
+    settings: Settings, model: Model, layout: TopicLayout, codec: EventCodec, clock: Clock
+) -> OutputWriter:
+    limit = min(settings.max_output_bytes, layout.output_max_bytes or settings.max_output_bytes)
+    return OutputWriter(
+        codec=codec,
+        results=ResultWriter(model.labels, model.identity),
+        partitioner=Partitioner(layout.input_partitions),
+        output=Destination(settings.output_topic, layout.output_partitions, limit),
+        dead_letters=Destination(
+            settings.dead_letter_topic, layout.dead_letter_partitions, layout.dead_letter_max_bytes or limit
+        ),
+        clock=clock,
+    )
+
+
+def _new_tracker(partitions: Sequence[TopicPartition], generation: int) -> OffsetTracker:
+    tracker = OffsetTracker()
+    tracker.assign(partitions, generation)
+    return tracker

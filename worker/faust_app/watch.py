@@ -1,0 +1,94 @@
+"""Watches whether the worker moves, and what its health end points answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from aiokafka.errors import KafkaError
+
+from worker.clock import Clock
+from worker.faust_app.transport import Standing
+from worker.logs import StateLog
+from worker.metrics import Metrics
+from worker.pipeline.progress import Progress
+from worker.pipeline.stream_task import StreamTask
+from worker.records import TopicPartition
+
+logger = logging.getLogger(__name__)
+
+WATCH_INTERVAL_S = 1.0
+
+
+class Source(Protocol):
+    """Who knows how far the partitions are read."""
+
+    async def standing(self) -> dict[TopicPartition, Standing]: ...
+
+
+class Watch:
+    """Asks the broker how far there is to go, and says once when a standstill begins and once when it ends."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        task: Callable[[], StreamTask | None],
+        progress: Progress,
+        broker: StateLog,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._source = source
+        self._task = task
+        self._progress = progress
+        self._broker = broker
+        self._clock = clock
+        self._metrics = metrics
+        self._stalled: str | None = None
+
+    async def run(self) -> None:
+        """Look every second, until cancelled."""
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Look once."""
+        task = self._task()
+        if task is not None and not task.closed:
+            await self._look_at_lag(task)
+        problem = self._progress.problem(self._clock.monotonic())
+        if problem and not self._stalled:
+            logger.error("no progress: %s; /healthz fails until this changes", problem)
+        if self._stalled and not problem:
+            logger.info("progress again")
+        self._stalled = problem
+
+    async def _look_at_lag(self, task: StreamTask) -> None:
+        """Standing still is right where there is nothing to do, or no broker to ask."""
+        try:
+            standing = await self._source.standing()
+        except TimeoutError:
+            return  # neither the consumer's thread nor the broker says anything: the watchdog's time runs on
+        except KafkaError as error:
+            self._broker.away(type(error).__name__, "nothing is lost, work goes on when it is back")
+            self._metrics.broker_up.set(0)
+            self._progress.caught_up(self._clock.monotonic())
+            return
+        self._broker.back()
+        self._metrics.broker_up.set(1)
+        if not task.closed:
+            self._report_lag(task, standing)
+
+    def _report_lag(self, task: StreamTask, standing: Mapping[TopicPartition, Standing]) -> None:
+        waiting = task.in_flight
+        for partition, (position, end, delivered_until) in standing.items():
+            submitted_until = task.position(partition) or 0
+            self._metrics.lag.labels(str(partition.partition)).set(max(0, end - task.committed(partition)))
+            # What was handed over and never arrived counts too: Faust may lose a chunk on its way.
+            waiting += max(0, end - position) + max(0, (delivered_until or 0) - submitted_until)
+        if not waiting:
+            self._progress.caught_up(self._clock.monotonic())
