@@ -17,7 +17,7 @@ import kafka_tools
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 from conftest import TopicNames
 from kafka_tools import Message
-from worker_process import eventually
+from worker_process import DEADLINE_S, eventually
 
 PAUSE_S = 0.02
 SHOWN = 5
@@ -122,7 +122,7 @@ class Ledger:
             await kafka_tools.consume_all(servers, self.names.dead_letters),
         )
 
-    async def settled(self, servers: str, deadline_s: float = 60.0) -> Verdict:
+    async def settled(self, servers: str, deadline_s: float = DEADLINE_S) -> Verdict:
         """Wait until every event is published somewhere, or the deadline passes, and judge."""
         until = asyncio.get_running_loop().time() + deadline_s
         while True:

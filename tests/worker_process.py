@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).parents[1]
 CONSOLE_SCRIPT = Path(sys.executable).parent / "reviews-worker"
 SPECIAL = Path(__file__).parent / "special_worker.py"
 GATE_VARIABLE = "TEST_GATE"
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 POLL_S = 0.02
 SHOWN_LINES = 60
 

@@ -1,0 +1,99 @@
+"""A broker that goes away and comes back. Each test has a Kafka of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import kafka_tools
+import pytest
+from kafka_tools import Message
+from ledger import Ledger
+from worker_process import WorkerProcess, Workers
+
+from worker.devkafka import LocalCluster, kafka_cluster
+from worker.errors import ExitCode
+
+KEYS = 16
+
+
+def review(number: int) -> Message:
+    return Message(b'{"review_id":%d,"text":"number %d was good"}' % (number, number), b"key-%d" % (number % KEYS))
+
+
+@pytest.fixture(scope="module")
+def single_broker() -> Iterator[LocalCluster]:
+    """One broker that the tests of this file may stop."""
+    with kafka_cluster(kind="local") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def own_kafka(single_broker: LocalCluster) -> LocalCluster:
+    """The same, running, whatever the test before left behind."""
+    single_broker.start_broker(1)
+    return single_broker
+
+
+def of_ours(worker: WorkerProcess, *parts: str) -> list[str]:
+    """What the worker itself says about the broker."""
+    return [line.message for line in worker.said(*parts) if line.logger.startswith("worker.")]
+
+
+@pytest.mark.parametrize("kill", [True, False], ids=["killed", "restarted"])
+async def test_a_broker_that_goes_away_in_the_middle_loses_nothing_and_is_said_once(
+    own_kafka: LocalCluster, workers: Workers, ledger: Ledger, kill: bool
+) -> None:
+    servers, names = own_kafka.bootstrap_servers, ledger.names
+    await kafka_tools.create_topics(servers, names.input, names.output, names.dead_letters, partitions=3)
+    worker = await workers.start(servers, special="free", max_in_flight_reviews=256).ready()
+    await ledger.produce(servers, map(review, range(2000)))
+    await worker.reaches("events_out_total", 100)
+    (own_kafka.kill_broker if kill else own_kafka.stop_broker)(1)
+    await worker.says("Kafka", "does not answer")
+    await worker.metrics()  # its own port answers all the time
+    assert (await worker.get("/healthz"))[0] == 200
+    assert await worker.metric("in_flight_reviews") <= 256
+    own_kafka.start_broker(1)
+    await ledger.produce(servers, map(review, range(2000, 2200)))
+    verdict = await ledger.settled(servers)
+    verdict.check(max_repeats=1000)
+    await worker.says("Kafka", "answers again")
+    away, back = of_ours(worker, "does not answer"), of_ours(worker, "answers again")
+    print(f"log lines: {len(worker.log)}, of ours about the broker: {len(away)} away, {len(back)} back")
+    assert len(away) == len(back) == 1
+    assert len(worker.log) < 60
+    assert "Traceback" not in worker.output
+    assert await worker.stopped() == ExitCode.OK
+
+
+async def test_a_worker_waits_for_a_broker_that_is_away_at_the_start(
+    own_kafka: LocalCluster, workers: Workers, ledger: Ledger
+) -> None:
+    servers, names = own_kafka.bootstrap_servers, ledger.names
+    await kafka_tools.create_topics(servers, names.input, partitions=2)
+    await ledger.produce(servers, map(review, range(100)))
+    own_kafka.stop_broker(1)
+    worker = workers.start(servers, special="free")
+    await worker.says("does not answer")
+    assert (await worker.get("/readyz"))[0] == 503
+    own_kafka.start_broker(1)
+    await worker.ready()
+    (await ledger.settled(servers)).check()
+    assert len(of_ours(worker, "does not answer")) == len(of_ours(worker, "answers again")) == 1
+
+
+async def test_a_stop_while_the_broker_is_away_ends_in_time_and_nothing_is_lost(
+    own_kafka: LocalCluster, workers: Workers, ledger: Ledger
+) -> None:
+    servers, names = own_kafka.bootstrap_servers, ledger.names
+    await kafka_tools.create_topics(servers, names.input, names.output, names.dead_letters, partitions=2)
+    settings = {"special": "free", "max_in_flight_reviews": 100, "session_timeout_s": 6}
+    worker = await workers.start(servers, grace_period_s=2, **settings).ready()
+    await ledger.produce(servers, map(review, range(500)))
+    own_kafka.kill_broker(1)
+    exit_code = await worker.stopped()
+    assert exit_code in (ExitCode.OK, ExitCode.GRACE_EXCEEDED)
+    assert "Traceback" not in worker.output
+    own_kafka.start_broker(1)
+    await workers.start(servers, **settings).ready()
+    (await ledger.settled(servers)).check(max_repeats=500)
