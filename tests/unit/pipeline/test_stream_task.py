@@ -96,6 +96,8 @@ def test_a_closed_task_publishes_and_commits_nothing_more() -> None:
     task = make_task(collector, metrics=metrics)
     entries = submitted(task, [0, 1, 2])
     complete(task, entries[0])
+    collector.acknowledge_all()
+    assert task.prepare_commit() == {PARTITION: 1}
     task.close()
     task.close()
     complete(task, *entries[1:])
