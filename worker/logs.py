@@ -41,8 +41,10 @@ _OWN_ATTRIBUTES = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "a
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 
-def configure_logging(level: str = "INFO", log_format: LogFormat = "auto", stream: TextIO | None = None) -> None:
+def configure_logging(level: str = "INFO", log_format: LogFormat = "auto", stream: TextIO | None = None) -> bool:
     """Send all log records to `stream` (stderr by default) in `log_format`; calling it again replaces the first call.
+
+    Answers whether the lines are for people; otherwise they are JSON.
 
     `level` counts for this package; the libraries beneath it are kept at WARNING, or at INFO when `level` is DEBUG.
     """
@@ -60,6 +62,7 @@ def configure_logging(level: str = "INFO", log_format: LogFormat = "auto", strea
     for name in THIRD_PARTY:
         logging.getLogger(name).setLevel(logging.INFO if level == "DEBUG" else max(logging.WARNING, root.level))
     logging.captureWarnings(True)
+    return human
 
 
 class JsonFormatter(logging.Formatter):

@@ -21,7 +21,9 @@ Check = Callable[[Settings], str]
 @setting_options()
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Check settings, broker, topics, artifact, provider and port, one line each; creates and changes nothing.
+    """Check whether the worker would run here.
+
+    Looks at settings, broker, topics, artifact, provider and port, one line each; creates and changes nothing.
 
     Takes the options of `run`. Exits with 11 when a check fails.
     """

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from worker.errors import BrokerError, ExitCode, FatalError, WorkerError
+from worker.cli.errors import exit_code
+from worker.errors import ExitCode, WorkerError
 
 COMMANDS = ("run", "demo", "predict", "produce", "consume", "topics", "check", "schema")
 """Each is the object ``command`` of a module of that name, imported only when it is asked for."""
@@ -40,13 +41,6 @@ class Commands(click.Group):
             # The reader has seen enough. Python would complain when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(int(ExitCode.OK))
-
-
-def exit_code(error: WorkerError) -> ExitCode:
-    """The exit code that an error which nothing has handled leads to."""
-    if isinstance(error, FatalError):
-        return error.exit_code
-    return ExitCode.UNREACHABLE if isinstance(error, BrokerError) else ExitCode.BUG
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -33,7 +33,9 @@ POLL_S = 0.25
 def command(
     context: click.Context, from_beginning: bool, limit: int | None, timeout: float | None, dead_letters: bool
 ) -> None:
-    """Print classified reviews as they arrive, until Ctrl-C; joins no group and commits nothing.
+    """Print classified reviews as they arrive.
+
+    Goes on until Ctrl-C; joins no group and commits nothing.
 
     Without a terminal each review is printed as the JSON object that it is, one on a line.
     """

@@ -30,7 +30,9 @@ MAX_GROUP_LINES = 32
 @setting_options("model", "provider")
 @click.pass_context
 def command(context: click.Context, texts: Sequence[str], as_json: bool) -> None:
-    """Classify the reviews given as TEXT, or one on each line of stdin when TEXT is "-".
+    """Classify reviews without Kafka.
+
+    Each TEXT is a review; when TEXT is "-", each line of stdin is one.
 
     Without a terminal each review becomes one line: label, probability and text, separated by tabs. A blank line on
     stdin is reported, left out, and makes the exit code 2 at the end.

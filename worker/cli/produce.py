@@ -37,7 +37,9 @@ Advance = Callable[[int], None]
 @setting_options(*KAFKA_OPTIONS, "input_topic", "text_field", "compression", "create_topics", *CREATION_OPTIONS)
 @click.pass_context
 def command(context: click.Context, source: str | None, text: str | None) -> None:
-    """Produce each line of FILE (JSON lines, also .gz; "-" is stdin) as one event on the input topic.
+    """Put reviews on the input topic.
+
+    Each line of FILE (JSON lines, also .gz; "-" is stdin) becomes one event.
 
     The key is the event's review_id, where it has one. Blank lines are left out; a line that is no JSON object ends the
     command, and what came before it has been produced.

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
+from worker.cli.errors import exit_code
 from worker.cli.options import SettingsCommand, read_settings, setting_options
+from worker.errors import WorkerError
 from worker.logs import configure_logging
+
+logger = logging.getLogger(__name__)
 
 
 @click.command(cls=SettingsCommand)
@@ -19,7 +25,14 @@ def command(context: click.Context) -> None:
     commits and exits with 0; a second one exits at once.
     """
     settings = read_settings(context)
-    configure_logging(settings.log_level, settings.log_format)
+    for_people = configure_logging(settings.log_level, settings.log_format)
     from worker.faust_app import run_worker
 
-    context.exit(int(run_worker(settings)))
+    try:
+        code = run_worker(settings)
+    except WorkerError as error:
+        if not for_people:
+            # Whoever collects the log as JSON would not see the plain line that is printed for people.
+            logger.critical("stopping: %s", error, extra={"exit_code": int(exit_code(error))})
+        raise
+    context.exit(int(code))

@@ -10,5 +10,8 @@ from worker.schemas import SCHEMA_FILES, schema_text
 @click.command()
 @click.argument("name", type=click.Choice(list(SCHEMA_FILES)))
 def command(name: str) -> None:
-    """Print a schema of the events: JSON Schema 2020-12, or the AsyncAPI document of the three topics."""
+    """Print a schema of the events.
+
+    They are JSON Schema 2020-12, and an AsyncAPI document of the three topics.
+    """
     click.echo(schema_text(name), nl=False)

@@ -29,7 +29,9 @@ _DAY_S, _HOUR_S = 86_400, 3_600
 @setting_options(*KAFKA_OPTIONS, "group", *TOPIC_OPTIONS, *CREATION_OPTIONS)
 @click.pass_context
 def command(context: click.Context, create: bool) -> None:
-    """List the three topics: partitions, replication, retention, messages, and the lag of the group.
+    """List the three topics and the lag of the group.
+
+    Shows partitions, replication, retention and messages of each.
 
     Exits with 4 when a topic is missing. Without a terminal the columns are separated by tabs.
     """

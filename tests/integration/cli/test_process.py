@@ -38,6 +38,18 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     assert process.returncode == 0
 
 
+def test_a_worker_that_cannot_go_on_says_so_for_people_and_in_its_json_log():
+    servers = ["--bootstrap-servers", "127.0.0.1:1", "--start-timeout-s", "0.3", "--port", "0"]
+    process = start("run", *servers, stdout=subprocess.PIPE)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 5
+    assert output == ""
+    *log, line = errors.splitlines()
+    last = orjson.loads(log[-1])
+    assert (last["level"], last["exit_code"]) == ("CRITICAL", 5)
+    assert last["message"].removeprefix("stopping: ") == line.removeprefix("error: ")
+
+
 def test_predict_answers_line_by_line_while_it_reads():
     with start("predict", "-", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         for text in ("wonderful", "awful"):

@@ -54,7 +54,9 @@ class Outcome:
 @setting_options("model", "provider")
 @click.pass_context
 def command(context: click.Context, count: int | None, keep: bool) -> None:
-    """Show everything at once: start a real Kafka and a worker, produce reviews, print each as it is classified.
+    """Show all of it at once, on this machine.
+
+    Starts a real Kafka and a worker, produces built-in reviews, and prints each as it is classified.
 
     Uses the Kafka in KAFKA_BOOTSTRAP_SERVERS where that is set, with topics of its own; otherwise one in Docker, or one
     that is downloaded once and run here. Stops what it started.
