@@ -74,7 +74,7 @@ class RunningWorker:
 
     @property
     def pipeline(self) -> Any:
-        return self.worker.pipeline if isinstance(self.worker, FakeWorker) else self.worker._pipeline
+        return self.worker.pipeline if isinstance(self.worker, FakeWorker) else self.worker._parts.pipeline
 
     @property
     def assigned(self) -> int:

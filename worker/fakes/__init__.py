@@ -1,8 +1,7 @@
 """Fakes for tests, ours and yours: a broker in memory, a publisher, a consumer group, a session and a whole worker.
 
 They do what the real ones promise, deterministically: no threads but the pipeline's own, no sleeps, no sockets. One
-contract suite (``tests/contract``) runs over them and over a real Kafka, so that they stay true. Importing this package
-imports no Faust.
+contract suite (``tests/contract``) runs over them and over a real Kafka, so that they stay true.
 """
 
 from worker.fakes.broker import FakeBroker, StoredRecord
