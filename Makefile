@@ -32,7 +32,7 @@ reference: .venv/.installed-test
 	$(PY) -m worker.cli.reference
 
 bench: .venv/.installed-test
-	$(PY) -m tests.bench $(ARGS)
+	$(PY) -m tests.benchmarks.bench_stream $(ARGS)
 
 wheel: .venv/.installed-test
 	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/dist .
