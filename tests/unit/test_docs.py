@@ -171,7 +171,7 @@ def test_every_setting_that_is_named_exists(path: Path) -> None:
     for variable in re.findall(rf"{ENVIRONMENT_PREFIX}[A-Z][A-Z_]*", text_of(path)):
         assert variable in variables, f"{path.name} names {variable}"
     for span in code_spans(path):
-        if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)+", span):
+        if re.fullmatch(r"(?!test_)[a-z][a-z0-9]*(_[a-z0-9]+)+", span):
             assert span in known, f"{path.name} names {span}, which is no setting, reason, stage or metric"
 
 
