@@ -82,11 +82,6 @@ def read_settings(context: click.Context) -> Settings:
     return load_settings(context.meta.get(_OPTIONS, {}), os.environ)
 
 
-def given_options(context: click.Context) -> dict[str, Any]:
-    """The settings given on this command line, by name."""
-    return dict(context.meta.get(_OPTIONS, {}))
-
-
 def _remember(context: click.Context, option: click.Parameter, value: Any) -> None:
     if option.name and context.get_parameter_source(option.name) == ParameterSource.COMMANDLINE:
         context.meta.setdefault(_OPTIONS, {})[option.name] = value

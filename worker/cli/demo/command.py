@@ -42,10 +42,10 @@ class Outcome:
 
     reviews: int
     dead_letters: int
-    start_s: float
+    first_s: float
     """From starting the worker to the first result."""
-    run_s: float
-    """From the first result to the last."""
+    all_s: float
+    """From starting the worker to the last result."""
 
 
 @click.command(cls=SettingsCommand)
@@ -84,7 +84,7 @@ def _demo(settings: Settings, count: int, *, keep: bool) -> None:
         _say(f"starting a worker; its log is {log}")
         with worker_process(chosen, log) as worker:
             outcome = asyncio.run(_produce_and_watch(chosen, worker, count))
-            _summarise(outcome, chosen)
+            _summarise(outcome, worker)
             if keep:
                 _keep(chosen, worker)
             else:
@@ -113,7 +113,7 @@ async def _produce_and_watch(settings: Settings, worker: WorkerProcess, count: i
         dead += 1
         if dead == len(BROKEN_EVENTS):
             break
-    return Outcome(count, dead, first - began, last - first)
+    return Outcome(count, dead, first - began, last - began)
 
 
 async def _watch(settings: Settings, worker: WorkerProcess, count: int, show: Show) -> tuple[float, float]:
@@ -159,17 +159,20 @@ def _show_dead_letter(record: ConsumerRecord) -> None:
     click.echo(f"  {click.style(str(letter['reason']), fg='red')}  {letter['source']}  {letter['message']}")
 
 
-def _summarise(outcome: Outcome, settings: Settings) -> None:
-    rate = f", {(outcome.reviews - 1) / outcome.run_s:,.0f} reviews/s" if outcome.run_s > 0 else ""
+def _summarise(outcome: Outcome, worker: WorkerProcess) -> None:
     click.echo(
         f"\n{outcome.reviews} reviews classified and {outcome.dead_letters} dead letters; the first result"
-        f" {outcome.start_s:.1f} s after the start, the rest in {outcome.run_s:.1f} s{rate}"
+        f" {outcome.first_s:.1f} s after the worker was started, the last after {outcome.all_s:.1f} s"
     )
+    metrics = worker.metrics()
+    computing_s = metrics.get("reviews_worker_inference_seconds_sum", 0.0)
+    if computing_s > 0:
+        rate = metrics["reviews_worker_batch_reviews_sum"] / computing_s
+        click.echo(f"the model computed for {computing_s:.2f} s: {rate:,.0f} reviews/s")
 
 
 def _keep(settings: Settings, worker: WorkerProcess) -> None:
     """Say how to use what runs, and wait for Ctrl-C."""
-    url = f"http://{settings.host}:{settings.port}"
     click.echo("\nKafka and the worker keep running until Ctrl-C. In another terminal:\n")
     for line in (
         f"export KAFKA_BOOTSTRAP_SERVERS={settings.bootstrap_servers}",
@@ -178,7 +181,7 @@ def _keep(settings: Settings, worker: WorkerProcess) -> None:
         "reviews-worker consume --from-beginning",
         "reviews-worker consume --from-beginning --dead-letters --timeout 3",
         "reviews-worker topics",
-        f"curl {url}/readyz {url}/metrics",
+        f"curl {worker.url}/readyz {worker.url}/metrics",
     ):
         click.echo(f"    {line}")
     click.echo("")

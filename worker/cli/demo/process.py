@@ -6,8 +6,11 @@ import contextlib
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from worker.cli.described import environment_of
 from worker.errors import FatalError
@@ -20,7 +23,9 @@ _TAIL_LINES = 15
 class WorkerProcess:
     """A running ``reviews-worker run``."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, url: str) -> None:
+        self.url = url
+        """Where health and metrics are served."""
         self._process = process
         self._log = log
 
@@ -30,6 +35,16 @@ class WorkerProcess:
         if code is not None:
             lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
             raise FatalError("\n".join([f"the worker ended with exit code {code}; its last lines were:", *lines]))
+
+    def metrics(self) -> dict[str, float]:
+        """Samples of its metrics by name, those with labels added up; empty when it does not answer."""
+        samples: dict[str, float] = {}
+        address = f"{self.url}/metrics"
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - http
+            for family in text_string_to_metric_families(answer.read().decode()):
+                for sample in family.samples:
+                    samples[sample.name] = samples.get(sample.name, 0.0) + sample.value
+        return samples
 
 
 @contextlib.contextmanager
@@ -45,7 +60,7 @@ def worker_process(settings: Settings, log: Path) -> Iterator[WorkerProcess]:
             start_new_session=True,  # Ctrl-C is for the demo, which then stops the worker in order
         )
     try:
-        yield WorkerProcess(process, log)
+        yield WorkerProcess(process, log, f"http://{settings.host}:{settings.port}")
     finally:
         process.terminate()
         try:
