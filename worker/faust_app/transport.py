@@ -21,6 +21,7 @@ from aiokafka.errors import (
     IllegalGenerationError,
     IllegalStateError,
     KafkaError,
+    KafkaTimeoutError,
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 ANSWER_TIMEOUT_S = 10.0
+PATIENCE_S = 5.0
+"""A broker that has not said for so long how far its partitions go is away."""
 RETRY_PAUSE_S = 0.5
 MAX_CHUNK_RECORDS = 256
 MAX_CHUNK_BYTES = 4 * 1024 * 1024
@@ -118,6 +121,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.generation = 0
+        self._ending_generation = -1
         self._delivered_until: dict[TP, int] = {}
         self._stored: dict[TP, int] = {}
         self._storing: asyncio.Lock | None = None
@@ -135,7 +139,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Store what is done, first and fast; then let Faust do what it does."""
-        generation = self.generation
+        generation = self._ending_generation = self.generation
         self.generation += 1  # what is fetched from here on belongs to the next assignment
         if revoked:
             offsets = await self._on_worker_loop(self._host.membership.revoked())
@@ -145,6 +149,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 except BrokerError as error:
                     logger.warning("offsets could not be committed before the rebalance (%s); repeats follow", error)
         await self._on_worker_loop(_call(self._host.membership.closed))
+        self._ending_generation = -1
         self._delivered_until.clear()
         self._stored.clear()
         await super().on_partitions_revoked(revoked)
@@ -201,8 +206,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if self._storing is None:
             self._storing = asyncio.Lock()
         async with self._storing:
-            # At revocation the number has moved on by one, and that one commit is still ours to make.
-            if generation not in (self.generation, self.generation - 1):
+            # While an assignment is being revoked the number has moved on, and its commits are still ours to make.
+            if generation not in (self.generation, self._ending_generation):
                 return False
             fresh = {
                 KafkaPartition(*partition): OffsetAndMetadata(offset, "")
@@ -212,11 +217,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if not fresh:
                 return True
             try:
-                await self._ensure_consumer().commit(fresh)
+                # aiokafka itself would wait for a coordinator for ever.
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    await self._ensure_consumer().commit(fresh)
             except STALE as error:
                 logger.debug("commit refused, the assignment is over: %s", error)
                 return False
-            except KafkaError as error:
+            except (KafkaError, TimeoutError) as error:
                 raise BrokerError(str(error) or type(error).__name__) from error
             self._stored.update({TP(*partition): offset for partition, offset in offsets.items()})
             return True
@@ -224,16 +231,20 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def standing(self) -> dict[TopicPartition, Standing]:
         """How far each assigned partition is read and how far it goes; may be called from the worker's loop.
 
-        Raises KafkaError when the broker cannot say, TimeoutError when it, or this thread, does not answer.
+        Raises KafkaError when the broker cannot say, TimeoutError when this thread does not answer.
         """
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        async with asyncio.timeout(2 * ANSWER_TIMEOUT_S):
             standing: dict[TopicPartition, Standing] = await self.call_thread(self._standing)
             return standing
 
     async def _standing(self) -> dict[TopicPartition, Standing]:
         consumer = self._ensure_consumer()
         assigned = consumer.assignment()
-        ends = await consumer.end_offsets(assigned) if assigned else {}
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                ends = await consumer.end_offsets(assigned) if assigned else {}
+        except TimeoutError as error:
+            raise KafkaTimeoutError(f"no answer for {PATIENCE_S:g} s") from error
         standing = {}
         for partition, end in ends.items():
             tp = TP(partition.topic, partition.partition)

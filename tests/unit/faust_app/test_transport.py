@@ -1,0 +1,234 @@
+"""Chunks from fetches, and who may store offsets."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import IllegalGenerationError, KafkaConnectionError
+from aiokafka.structs import ConsumerRecord
+from faust.types import TP
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.errors import BrokerError
+from worker.faust_app import transport
+from worker.faust_app.transport import MAX_CHUNK_BYTES, ChunkScheduler, ConsumerThread, Fetched, to_chunk
+from worker.records import Record, TopicPartition
+
+FIRST, SECOND = TP("reviews.in", 0), TP("reviews.in", 1)
+PARTITION = TopicPartition("reviews.in", 0)
+
+
+def consumed(offset: int, value: bytes | None = b"{}", **changes: Any) -> ConsumerRecord:
+    fields = {"timestamp": 1234, "key": b"key", "headers": [("a", b"1"), ("a", None)]} | changes
+    return ConsumerRecord(
+        "reviews.in", 0, offset, fields["timestamp"], 0, fields["key"], value, None, 0, 0, tuple(fields["headers"])
+    )
+
+
+def fetched(offsets: list[int], follows: int | None = None, value: bytes | None = b"{}") -> Fetched:
+    return Fetched(3, follows, [consumed(offset, value) for offset in offsets])
+
+
+class SmallScheduler(ChunkScheduler):
+    max_records = 3
+
+
+def offsets_of(chunk: Fetched) -> list[int]:
+    return [record.offset for record in chunk.records]
+
+
+def test_a_fetch_is_cut_into_chunks_that_follow_each_other() -> None:
+    chunks = [chunk for _, chunk in SmallScheduler().iterate({FIRST: fetched([4, 5, 8, 9, 12, 13, 20], follows=4)})]
+    assert [offsets_of(chunk) for chunk in chunks] == [[4, 5, 8], [9, 12, 13], [20]]
+    assert [chunk.follows for chunk in chunks] == [4, 9, 14]
+    assert {chunk.generation for chunk in chunks} == {3}
+
+
+def test_the_first_chunk_of_an_assignment_follows_nothing() -> None:
+    chunks = [chunk for _, chunk in SmallScheduler().iterate({FIRST: fetched([4, 5, 6, 7])})]
+    assert [chunk.follows for chunk in chunks] == [None, 7]
+
+
+def test_partitions_take_turns() -> None:
+    pairs = SmallScheduler().iterate({FIRST: fetched([0, 1, 2, 3, 4, 5, 6]), SECOND: fetched([0, 1])})
+    assert [(tp.partition, offsets_of(chunk)) for tp, chunk in pairs] == [
+        (0, [0, 1, 2]),
+        (1, [0, 1]),
+        (0, [3, 4, 5]),
+        (0, [6]),
+    ]
+
+
+def test_a_chunk_is_bounded_in_bytes_too_and_a_record_beyond_it_comes_alone() -> None:
+    half, beyond = b"x" * (MAX_CHUNK_BYTES // 2), b"x" * (MAX_CHUNK_BYTES + 1)
+    records = [consumed(number, value) for number, value in enumerate([half, half, half, beyond, None, b""])]
+    chunks = [chunk for _, chunk in ChunkScheduler().iterate({FIRST: Fetched(1, None, records)})]
+    assert [offsets_of(chunk) for chunk in chunks] == [[0, 1], [2], [3], [4, 5]]
+
+
+def test_nothing_fetched_is_no_chunk() -> None:
+    assert list(ChunkScheduler().iterate({})) == []
+
+
+@given(
+    gaps=st.lists(st.integers(1, 3), min_size=1, max_size=40),
+    sizes=st.lists(st.sampled_from([None, 0, 10, MAX_CHUNK_BYTES // 3, MAX_CHUNK_BYTES]), min_size=40, max_size=40),
+)
+def test_chunks_hold_every_record_once_in_order_and_name_their_predecessor(
+    gaps: list[int], sizes: list[int | None]
+) -> None:
+    offsets = [sum(gaps[: index + 1]) for index in range(len(gaps))]
+    records = [
+        consumed(offset, None if size is None else bytes(size)) for offset, size in zip(offsets, sizes, strict=False)
+    ]
+    chunks = [chunk for _, chunk in SmallScheduler().iterate({FIRST: Fetched(1, offsets[0], records)})]
+    assert [offset for chunk in chunks for offset in offsets_of(chunk)] == offsets
+    for before, after in itertools.pairwise(chunks):
+        assert after.follows == offsets_of(before)[-1] + 1
+    for chunk in chunks:
+        assert len(chunk.records) <= 3
+        size = sum(len(record.value or b"") for record in chunk.records)
+        assert size <= MAX_CHUNK_BYTES or len(chunk.records) == 1
+
+
+def test_a_chunk_has_what_the_broker_gave() -> None:
+    records = [consumed(7), consumed(9, None, key=None, headers=[], timestamp=None)]
+    chunk = to_chunk(FIRST, Fetched(3, 5, records))
+    assert (chunk.partition, chunk.generation, chunk.follows) == (PARTITION, 3, 5)
+    assert chunk.records == [
+        Record(PARTITION, 7, 1234, b"key", b"{}", (("a", b"1"), ("a", None)), 3),
+        Record(PARTITION, 9, -1, None, None, (), 3),
+    ]
+
+
+class FakeConsumer:
+    """As much of an aiokafka consumer as storing offsets takes."""
+
+    def __init__(self) -> None:
+        self.commits: list[dict[Any, int]] = []
+        self.error: Exception | None = None
+
+    async def commit(self, offsets: Mapping[Any, Any]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.commits.append({tuple(partition): each.offset for partition, each in offsets.items()})
+
+
+class Thread(ConsumerThread):
+    """The consumer's thread without the thread, and with a consumer of the test."""
+
+    def __init__(self, consumer: FakeConsumer, app: Any) -> None:
+        self.consumer_in_use = consumer
+        self.app = app
+        self.generation = 1
+        self._ending_generation = -1
+        self._delivered_until = {}
+        self._stored = {}
+        self._storing = None
+
+    def _ensure_consumer(self) -> Any:
+        return self.consumer_in_use
+
+
+class FakeMembership:
+    """Answers what may be committed, and makes a commit of the old assignment meanwhile where a test wants one."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[TopicPartition, int] = {}
+        self.calls: list[str] = []
+
+    async def revoked(self) -> dict[TopicPartition, int]:
+        self.calls.append("revoked")
+        return self.offsets
+
+    def closed(self) -> None:
+        self.calls.append("closed")
+
+    def assigned(self, generation: int, start_offsets: Mapping[TopicPartition, int | None]) -> None:
+        self.calls.append(f"assigned {generation}")
+
+
+@pytest.fixture
+def consumer() -> FakeConsumer:
+    return FakeConsumer()
+
+
+@pytest.fixture
+def membership() -> FakeMembership:
+    return FakeMembership()
+
+
+@pytest.fixture
+async def thread(consumer: FakeConsumer, membership: FakeMembership, monkeypatch: pytest.MonkeyPatch) -> Thread:
+    async def nothing(*_: object) -> None:
+        """What Faust does then has its own tests."""
+
+    monkeypatch.setattr(transport.driver.AIOKafkaConsumerThread, "on_partitions_revoked", nothing)
+    app = SimpleNamespace(
+        membership=membership, should_stop=False, worker_loop=asyncio.get_running_loop(), read_committed=True
+    )
+    return Thread(consumer, app)
+
+
+async def test_offsets_are_stored_and_never_lowered(thread: Thread, consumer: FakeConsumer) -> None:
+    assert await thread._store({PARTITION: 10}, 1)
+    assert await thread._store({PARTITION: 9}, 1)
+    assert await thread._store({PARTITION: 10}, 1)
+    assert await thread._store({PARTITION: 11}, 1)
+    assert consumer.commits == [{FIRST: 10}, {FIRST: 11}]
+
+
+@pytest.mark.parametrize("generation", [0, 2])
+async def test_offsets_of_another_assignment_are_not_stored(
+    generation: int, thread: Thread, consumer: FakeConsumer
+) -> None:
+    assert not await thread._store({PARTITION: 10}, generation)
+    assert consumer.commits == []
+
+
+async def test_a_commit_that_the_group_refuses_is_stale_and_one_that_fails_is_an_error(
+    thread: Thread, consumer: FakeConsumer
+) -> None:
+    consumer.error = IllegalGenerationError()
+    assert not await thread._store({PARTITION: 10}, 1)
+    consumer.error = KafkaConnectionError("away")
+    with pytest.raises(BrokerError):
+        await thread._store({PARTITION: 10}, 1)
+    consumer.error = None
+    assert await thread._store({PARTITION: 10}, 1)
+    assert consumer.commits == [{FIRST: 10}]
+
+
+async def test_at_revocation_what_is_done_is_stored_before_the_assignment_ends(
+    thread: Thread, consumer: FakeConsumer, membership: FakeMembership
+) -> None:
+    membership.offsets = {PARTITION: 20}
+    await thread.on_partitions_revoked({FIRST})
+    assert consumer.commits == [{FIRST: 20}]
+    assert membership.calls == ["revoked", "closed"]
+    assert thread.generation == 2
+
+
+async def test_a_commit_that_comes_after_the_revocation_does_not_lower_what_was_stored(
+    thread: Thread, consumer: FakeConsumer, membership: FakeMembership
+) -> None:
+    """The commit routine may have asked before the revocation and be served after it."""
+    membership.offsets = {PARTITION: 20}
+    await thread.on_partitions_revoked({FIRST})
+    assert not await thread._store({PARTITION: 10}, 1)
+    assert consumer.commits == [{FIRST: 20}]
+
+
+async def test_a_broker_that_is_away_at_revocation_costs_repeats_and_no_more(
+    thread: Thread, consumer: FakeConsumer, membership: FakeMembership
+) -> None:
+    membership.offsets = {PARTITION: 20}
+    consumer.error = KafkaConnectionError("away")
+    await thread.on_partitions_revoked({FIRST})
+    assert membership.calls == ["revoked", "closed"]
