@@ -223,7 +223,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             except STALE as error:
                 logger.debug("commit refused, the assignment is over: %s", error)
                 return False
-            except (KafkaError, TimeoutError) as error:
+            except TimeoutError as error:
+                raise BrokerError(f"no answer for {ANSWER_TIMEOUT_S:g} s") from error
+            except KafkaError as error:
                 raise BrokerError(str(error) or type(error).__name__) from error
             self._stored.update({TP(*partition): offset for partition, offset in offsets.items()})
             return True
