@@ -42,7 +42,7 @@ NO_SETTINGS = {
     # names of our code
     "faust_app", "kafka_cluster", "next_offsets", "next_batch", "topic_names",
     # files and members of a model artifact
-    "lower_case", "input_ids", "attention_mask", "token_type_ids", "vocab_size", "max_position_embeddings",
+    "exit_code", "lower_case", "input_ids", "attention_mask", "token_type_ids", "vocab_size", "max_position_embeddings",
     "sequence_lengths", "processing_guarantee", "read_uncommitted",
 }  # fmt: skip
 """Names with an underscore that pages mention and that are no settings, reasons, stages or metrics."""
