@@ -46,7 +46,7 @@ class HealthServer:
                 f"cannot listen on {self._host}:{self._port} ({error.strerror}); check --host and --port"
             ) from error
         host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def stop(self) -> None:
         """Stop listening. May be called again."""

@@ -1,0 +1,187 @@
+"""When the producer is replaced, when a batch is tried again, and when it is hopeless."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
+
+import pytest
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    TopicAuthorizationFailedError,
+)
+
+from worker.delivery import publisher as publisher_module
+from worker.delivery.publisher import KafkaPublisher
+from worker.errors import DeliveryError, RecordTooLargeError
+from worker.metrics import Metrics
+from worker.records import OutputRecord
+
+BATCH_RECORDS = 3
+
+
+class FakeBatch:
+    """Takes a few records."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def append(self, **record: Any) -> object | None:
+        if len(self.records) == BATCH_RECORDS:
+            return None
+        self.records.append(record)
+        return object()
+
+    def close(self) -> None:
+        """Full."""
+
+
+class FakeProducer:
+    """One aiokafka producer of a `Factory`."""
+
+    def __init__(self, factory: Factory) -> None:
+        self._factory = factory
+        self.started = self.stopped = False
+
+    async def start(self) -> None:
+        if self._factory.start_errors:
+            raise self._factory.start_errors.pop(0)
+        self.started = True
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    def create_batch(self) -> FakeBatch:
+        return FakeBatch()
+
+    async def send_batch(self, batch: FakeBatch, topic: str, *, partition: int) -> Awaitable[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._factory.send_errors:
+            future.set_exception(self._factory.send_errors.pop(0))
+        else:
+            self._factory.stored += [(topic, partition, record) for record in batch.records]
+            future.set_result(None)
+        return future
+
+
+class Factory:
+    """Makes producers that fail as a test says."""
+
+    def __init__(self) -> None:
+        self.producers: list[FakeProducer] = []
+        self.start_errors: list[Exception] = []
+        self.send_errors: list[Exception] = []
+        self.stored: list[tuple[str, int, dict[str, Any]]] = []
+
+    def __call__(self) -> Any:
+        self.producers.append(FakeProducer(self))
+        return self.producers[-1]
+
+
+@pytest.fixture
+def factory() -> Factory:
+    return Factory()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+async def publisher(
+    factory: Factory, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[KafkaPublisher]:
+    monkeypatch.setattr(publisher_module, "FIRST_PAUSE_S", 0.0)
+    publisher = KafkaPublisher(factory, metrics)
+    await publisher.start()
+    yield publisher
+    await publisher.stop()
+    assert all(producer.stopped for producer in factory.producers)
+
+
+def outputs(count: int, timestamp_ms: int = 1234) -> list[OutputRecord]:
+    return [OutputRecord("out", 1, b"key", b"%d" % number, (("a", None),), timestamp_ms) for number in range(count)]
+
+
+async def test_as_many_as_a_batch_takes_are_published(publisher: KafkaPublisher, factory: Factory) -> None:
+    assert await publisher.publish("out", 1, outputs(2)) == 2
+    assert await publisher.publish("out", 1, outputs(10)) == BATCH_RECORDS
+    assert [(topic, partition, record["value"]) for topic, partition, record in factory.stored] == [
+        ("out", 1, b"0"),
+        ("out", 1, b"1"),
+        ("out", 1, b"0"),
+        ("out", 1, b"1"),
+        ("out", 1, b"2"),
+    ]
+    assert factory.stored[0][2] == {"key": b"key", "value": b"0", "timestamp": 1234, "headers": [("a", None)]}
+
+
+async def test_a_record_without_a_timestamp_gets_the_producers(publisher: KafkaPublisher, factory: Factory) -> None:
+    await publisher.publish("out", 1, outputs(1, timestamp_ms=-1))
+    await publisher.publish("out", 1, outputs(1, timestamp_ms=0))
+    assert [record["timestamp"] for _, _, record in factory.stored] == [None, 0]
+
+
+async def test_a_batch_that_failed_is_tried_again_through_a_new_producer(
+    publisher: KafkaPublisher, factory: Factory, metrics: Metrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    factory.send_errors = [KafkaTimeoutError(), OutOfOrderSequenceNumber(), OSError("reset")]
+    assert await publisher.publish("out", 1, outputs(1)) == 1
+    assert len(factory.stored) == 1
+    assert len(factory.producers) == 4
+    assert metrics.registry.get_sample_value("reviews_worker_retries_total", {"stage": "publish"}) == 3
+    told = [record.levelname for record in caplog.records]
+    assert told == ["WARNING", "INFO"], "once when it begins, once when it ends"
+
+
+async def test_without_a_new_producer_the_old_one_goes_on(publisher: KafkaPublisher, factory: Factory) -> None:
+    factory.send_errors = [KafkaTimeoutError(), KafkaTimeoutError()]
+    factory.start_errors = [KafkaConnectionError("away"), OSError("away")]
+    assert await publisher.publish("out", 1, outputs(1)) == 1
+    first, *failed = factory.producers
+    assert not first.stopped
+    assert [producer.stopped for producer in failed] == [True, True]
+
+
+async def test_lanes_that_fail_together_replace_the_producer_once(publisher: KafkaPublisher, factory: Factory) -> None:
+    factory.send_errors = [KafkaTimeoutError() for _ in range(4)]
+    assert await asyncio.gather(*(publisher.publish("out", number, outputs(1)) for number in range(4))) == [1] * 4
+    assert len(factory.producers) == 2
+
+
+async def test_a_size_that_is_refused_is_told_and_the_producer_is_new(
+    publisher: KafkaPublisher, factory: Factory
+) -> None:
+    factory.send_errors = [MessageSizeTooLargeError("1048588")]
+    with pytest.raises(RecordTooLargeError):
+        await publisher.publish("out", 1, outputs(2))
+    assert await publisher.publish("out", 1, outputs(2)) == 2
+    assert len(factory.producers) == 2
+
+
+async def test_missing_rights_are_hopeless(publisher: KafkaPublisher, factory: Factory) -> None:
+    factory.send_errors = [TopicAuthorizationFailedError("out")]
+    with pytest.raises(DeliveryError, match=r"out cannot be written to: TopicAuthorizationFailedError; .*rights"):
+        await publisher.publish("out", 1, outputs(1))
+
+
+async def test_a_producer_that_cannot_start_leaves_nothing_open(factory: Factory, metrics: Metrics) -> None:
+    factory.start_errors = [KafkaConnectionError("away")]
+    with pytest.raises(KafkaConnectionError):
+        await KafkaPublisher(factory, metrics).start()
+    assert factory.producers[0].stopped
+
+
+async def test_after_a_stop_nothing_is_published(factory: Factory, metrics: Metrics) -> None:
+    publisher = KafkaPublisher(factory, metrics)
+    await publisher.start()
+    await publisher.stop()
+    await publisher.stop()
+    with pytest.raises(DeliveryError, match="stopped"):
+        await publisher.publish("out", 1, outputs(1))
