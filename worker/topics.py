@@ -98,7 +98,7 @@ class TopicAdmin:
             return len((await self.client.describe_cluster())["brokers"])
 
     async def describe(self, names: Sequence[str]) -> dict[str, TopicDescription]:
-        """Those of `names` that exist and have a leader for every partition."""
+        """Those of `names` that exist. Raises `BrokerError` while a partition of one has no leader."""
         # The client's own describe_topics() lets the broker create what is missing.
         request = MetadataRequest(list(names), allow_auto_topic_creation=False)
         async with _faults():
@@ -159,7 +159,7 @@ async def ensure_topics(settings: Settings, clock: Clock | None = None) -> Topic
     clock = clock or SystemClock()
     deadline = clock.monotonic() + settings.start_timeout_s
     state = StateLog(logger, f"Kafka at {settings.bootstrap_servers}")
-    pause_s = FIRST_PAUSE_S
+    pause_s, waited_for = FIRST_PAUSE_S, ""
     while True:
         left_s = deadline - clock.monotonic()
         try:
@@ -174,6 +174,9 @@ async def ensure_topics(settings: Settings, clock: Clock | None = None) -> Topic
                 ) from error
             if not isinstance(error, _NotReadyError):
                 state.away(str(error) or "no answer", f"trying again for up to {left_s:.0f} s")
+            elif pause_s == LONGEST_PAUSE_S and str(error) != waited_for:  # for a moment after a creation it is usual
+                waited_for = str(error)
+                logger.warning("waiting: %s; trying again for up to %.0f s", waited_for, left_s)
             await asyncio.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         else:
@@ -211,7 +214,7 @@ async def _ensure_once(settings: Settings) -> TopicLayout:
         found = await admin.describe(names)
     if missing := [name for name in names if name not in found]:
         if settings.create_topics:
-            raise _NotReadyError(f"{', '.join(missing)} created, but not ready yet")
+            raise _NotReadyError(f"{', '.join(missing)}: created, but not everywhere known yet")
         raise TopicError(missing_topics_message(settings, missing, found.values()))
     source, output, dead = (found[name] for name in names)
     return TopicLayout(
@@ -236,7 +239,7 @@ def missing_topics_message(
 
 
 class _NotReadyError(BrokerError):
-    """The broker answers, but a topic has no leader yet: usual for a moment after its creation."""
+    """The broker answers, but a topic cannot be used yet: usual for a moment after its creation."""
 
 
 @contextlib.asynccontextmanager
@@ -255,15 +258,17 @@ async def _faults() -> AsyncIterator[None]:
 
 
 def _exists(topic: dict[str, Any]) -> bool:
-    code = topic["error_code"]
-    if code in _NOT_AUTHORISED:
-        raise TopicError(f"{topic['topic']}: this worker's user may not describe the topic; grant DESCRIBE on it")
-    if code in (0, _UNKNOWN_TOPIC):
-        return code == 0 and all(partition["leader"] >= 0 for partition in topic["partitions"])
-    error = for_code(code)
-    if getattr(error, "retriable", False):
+    name, code = topic["topic"], topic["error_code"]
+    if code == _UNKNOWN_TOPIC:
         return False
-    raise TopicError(f"{topic['topic']}: {error.__name__} ({getattr(error, 'description', '')})")
+    if code in _NOT_AUTHORISED:
+        raise TopicError(f"{name}: this worker's user may not describe the topic; grant DESCRIBE on it")
+    if code and not getattr(for_code(code), "retriable", False):
+        raise TopicError(f"{name}: {for_code(code).__name__}")
+    leaderless = [str(partition["partition"]) for partition in topic["partitions"] if partition["leader"] < 0]
+    if code or leaderless:
+        raise _NotReadyError(f"{name}: no leader for partition {', '.join(leaderless) or '0'}")
+    return True
 
 
 def _description(topic: dict[str, Any], configs: dict[str, str]) -> TopicDescription:

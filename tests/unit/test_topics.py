@@ -1,7 +1,91 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, RequestTimedOutError
+
+from worker.errors import BrokerError, TopicError
 from worker.settings import Settings
-from worker.topics import TopicDescription, TopicSpec, missing_topics_message, topic_specs
+from worker.topics import TopicAdmin, TopicDescription, TopicSpec, missing_topics_message, topic_specs
+
+
+class FakeAdminClient:
+    """Answers as a broker would, with what a test gives it."""
+
+    def __init__(self, topics=(), created=(), configs_code=0, error=None):
+        self._topics = list(topics)
+        self._created = list(created)
+        self._configs_code = configs_code
+        self._error = error
+
+    async def _send_request(self, request):
+        if self._error:
+            raise self._error
+        return SimpleNamespace(to_object=lambda: {"topics": self._topics})
+
+    async def create_topics(self, new, timeout_ms):
+        if self._error:
+            raise self._error
+        return SimpleNamespace(topic_errors=self._created)
+
+    async def describe_configs(self, resources):
+        entries = [("max.message.bytes", "5000")]
+        return [SimpleNamespace(resources=[(self._configs_code, "", 2, item.name, entries) for item in resources])]
+
+
+def topic(name: str, code: int = 0, leaders: tuple[int, ...] = (1, 1)) -> dict[str, object]:
+    partitions = [{"partition": number, "leader": leader, "replicas": [1, 2]} for number, leader in enumerate(leaders)]
+    return {"topic": name, "error_code": code, "partitions": partitions}
+
+
+async def test_topics_are_described_and_missing_ones_left_out():
+    admin = TopicAdmin(FakeAdminClient([topic("a"), topic("b", code=3, leaders=())]))
+    assert await admin.describe(["a", "b"]) == {"a": TopicDescription("a", 2, 2, {"max.message.bytes": "5000"})}
+
+
+async def test_settings_of_a_topic_that_may_not_be_read_are_unknown():
+    admin = TopicAdmin(FakeAdminClient([topic("a")], configs_code=29))
+    assert (await admin.describe(["a"]))["a"].integer("max.message.bytes") is None
+
+
+@pytest.mark.parametrize("lost", [topic("a", leaders=(1, -1)), topic("a", code=5, leaders=())])
+async def test_a_topic_without_a_leader_is_not_missing_but_not_ready(lost):
+    with pytest.raises(BrokerError, match=r"^a: no leader for partition"):
+        await TopicAdmin(FakeAdminClient([lost])).describe(["a"])
+
+
+async def test_a_topic_that_may_not_be_described_is_an_error_with_the_right_to_ask_for():
+    with pytest.raises(TopicError, match="grant DESCRIBE"):
+        await TopicAdmin(FakeAdminClient([topic("a", code=29, leaders=())])).describe(["a"])
+
+
+async def test_creating_tells_what_was_created_and_takes_what_somebody_else_created():
+    specs = [TopicSpec("a", 1, -1, 60), TopicSpec("b", 1, -1, 60)]
+    admin = TopicAdmin(FakeAdminClient(created=[("a", 36, "exists"), ("b", 0, None)]))
+    assert await admin.create(specs) == [specs[1]]
+
+
+@pytest.mark.parametrize(
+    ("code", "why"), [(29, "grant CREATE"), (31, "grant CREATE"), (44, "PolicyViolationError: no")]
+)
+async def test_a_topic_that_may_not_be_created_is_an_error_that_says_why(code: int, why: str):
+    with pytest.raises(TopicError, match=why):
+        await TopicAdmin(FakeAdminClient(created=[("a", code, "no")])).create([TopicSpec("a", 1, -1, 60)])
+
+
+@pytest.mark.parametrize("code", [7, 41])
+async def test_a_broker_that_cannot_create_now_may_be_asked_again(code: int):
+    with pytest.raises(BrokerError):
+        await TopicAdmin(FakeAdminClient(created=[("a", code, "later")])).create([TopicSpec("a", 1, -1, 60)])
+
+
+@pytest.mark.parametrize(
+    "error", [KafkaConnectionError("dump"), RequestTimedOutError(), OSError("reset"), TimeoutError(), AttributeError()]
+)
+async def test_whatever_may_pass_is_a_broker_error_with_a_reason(error: Exception):
+    with pytest.raises(BrokerError, match=r"\w+"):
+        await TopicAdmin(FakeAdminClient(error=error)).describe(["a"])
 
 
 def test_new_topics_follow_the_settings():

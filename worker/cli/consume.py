@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,11 +59,14 @@ async def _consume(
     show: Callable[[ConsumerRecord, Settings], None],
 ) -> None:
     count = 0
-    async for record in records(settings, topic, from_beginning=from_beginning, timeout_s=timeout):
-        show(record, settings)
-        count += 1
-        if count == limit:
-            return
+    async with contextlib.aclosing(
+        records(settings, topic, from_beginning=from_beginning, timeout_s=timeout)
+    ) as arriving:
+        async for record in arriving:
+            show(record, settings)
+            count += 1
+            if count == limit:
+                return
 
 
 async def records(
@@ -72,7 +76,7 @@ async def records(
     from_beginning: bool,
     timeout_s: float | None = None,
     on_poll: Callable[[], None] | None = None,
-) -> AsyncIterator[ConsumerRecord]:
+) -> AsyncGenerator[ConsumerRecord, None]:
     """The records of `topic` as they come, without a group; ends after `timeout_s` without one.
 
     `on_poll` is called several times a second and may raise to end it.

@@ -17,7 +17,6 @@ from worker.settings import Settings
 F = TypeVar("F", bound=Callable[..., Any])
 
 KAFKA_OPTIONS = ("bootstrap_servers",)
-LOG_OPTIONS = ("log_level", "log_format")
 TOPIC_OPTIONS = ("input_topic", "output_topic", "dead_letter_topic")
 CREATION_OPTIONS = ("topic_partitions", "topic_replication", "topic_retention_s")
 
@@ -61,12 +60,8 @@ def setting_options(*names: str) -> Callable[[F], F]:
     chosen = [setting for setting in described_settings() if not names or setting.name in names]
 
     def add(function: F) -> F:
-        for setting in reversed(chosen):
-            option = SettingOption(setting)
-            if isinstance(function, click.Command):
-                function.params.insert(0, option)
-            else:
-                function.__dict__.setdefault("__click_params__", []).append(option)
+        # Where click's own decorators keep the options of a function that is about to become a command, last one first.
+        function.__dict__.setdefault("__click_params__", []).extend(map(SettingOption, reversed(chosen)))
         return function
 
     return add

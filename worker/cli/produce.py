@@ -105,6 +105,7 @@ def _events(lines: Iterator[bytes], name: str, advance: Advance) -> Iterator[Eve
             advance(read)
         if value := line.strip():
             yield _key(value, f"{'stdin' if name == '-' else name}:{number}"), value
+    advance(read)
 
 
 def _key(value: bytes, place: str) -> bytes | None:

@@ -108,11 +108,13 @@ async def _produce_and_watch(settings: Settings, worker: WorkerProcess, count: i
         await producing
     click.echo(f"\n{len(BROKEN_EVENTS)} events could not be classified and are kept on {settings.dead_letter_topic}:")
     dead = 0
-    async for record in records(settings, settings.dead_letter_topic, from_beginning=True, timeout_s=SILENCE_S):
-        _show_dead_letter(record)
-        dead += 1
-        if dead == len(BROKEN_EVENTS):
-            break
+    letters = records(settings, settings.dead_letter_topic, from_beginning=True, timeout_s=SILENCE_S)
+    async with contextlib.aclosing(letters):
+        async for record in letters:
+            _show_dead_letter(record)
+            dead += 1
+            if dead == len(BROKEN_EVENTS):
+                break
     return Outcome(count, dead, first - began, last - began)
 
 
@@ -121,13 +123,15 @@ async def _watch(settings: Settings, worker: WorkerProcess, count: int, show: Sh
     from worker.cli.consume import records
 
     moments: list[float] = []
-    async for record in records(
+    results = records(
         settings, settings.output_topic, from_beginning=True, timeout_s=SILENCE_S, on_poll=worker.check_alive
-    ):
-        moments.append(time.monotonic())
-        show(_shown(record, settings))
-        if len(moments) == count:
-            return moments[0], moments[-1]
+    )
+    async with contextlib.aclosing(results):
+        async for record in results:
+            moments.append(time.monotonic())
+            show(_shown(record, settings))
+            if len(moments) == count:
+                return moments[0], moments[-1]
     raise FatalError(f"no result for {SILENCE_S:g} s, after {len(moments)} of {count} reviews")
 
 
