@@ -12,11 +12,11 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from worker.clock import SystemClock
 from worker.delivery.publisher import KafkaPublisher
-from worker.errors import BrokerError, ExitCode, FatalError
+from worker.errors import BrokerError, ExitCode, FatalError, UnreachableError
 from worker.faust_app.app import FaustApp, build_app
 from worker.faust_app.model import Model, load_model
 from worker.faust_app.parts import Parts, Surroundings, build_pipeline, new_producer
@@ -34,7 +34,8 @@ logger = logging.getLogger(__name__)
 
 ModelLoader = Callable[[Settings, Metrics], Model]
 REVOCATION_FLUSH_S = 3.0
-STOP_TIMEOUT_S = 20.0
+LAST_COMMIT_S = 3.0
+STOP_TIMEOUT_S = 10.0
 
 
 class WorkerService:
@@ -149,7 +150,7 @@ class WorkerService:
             raise pipeline.failed.result()
         if unfinished:
             logger.error(
-                "%d reviews were not finished in %.0f s; they are not committed and will be read again",
+                "%d reviews were not finished in %g s; they are not committed and will be read again",
                 unfinished,
                 self._settings.grace_period_s,
             )
@@ -164,10 +165,13 @@ class WorkerService:
         offsets = await self._parts.pipeline.revoked(REVOCATION_FLUSH_S)
         if offsets and task is not None:
             try:
-                async with asyncio.timeout(STOP_TIMEOUT_S):
+                async with asyncio.timeout(LAST_COMMIT_S):
                     await self.commit(offsets, task.generation)
             except (BrokerError, TimeoutError) as error:
-                logger.warning("the last commit failed (%s); the reviews since the one before are repeated", error)
+                logger.warning(
+                    "the last commit failed (%s); the reviews since the one before are repeated",
+                    str(error) or f"no answer for {LAST_COMMIT_S:g} s",
+                )
         self._parts.pipeline.closed()
 
     async def _stop_parts(self) -> None:
@@ -259,5 +263,9 @@ async def _run(settings: Settings, load: ModelLoader) -> ExitCode:
         loop.add_signal_handler(number, on_signal)
     try:
         return await service.run()
+    except KafkaConnectionError as error:
+        raise UnreachableError(
+            f"Kafka at {settings.bootstrap_servers} went away during the start ({error}); start the worker again"
+        ) from error
     except KafkaError as error:
         raise FatalError(f"the broker refused: {type(error).__name__}: {error}") from error
