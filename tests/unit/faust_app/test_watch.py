@@ -1,0 +1,172 @@
+"""When standing still is right, and when it is not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+from pipeline_parts import PARTITION, HeldCollector, make_chunk, make_entries, make_task
+
+from worker.clock import FakeClock
+from worker.faust_app.transport import Standing
+from worker.faust_app.watch import Watch
+from worker.logs import StateLog
+from worker.metrics import Metrics
+from worker.pipeline.progress import Progress
+from worker.pipeline.stream_task import StreamTask
+from worker.records import TOMBSTONE, TopicPartition
+
+STALL_TIMEOUT_S = 120.0
+
+
+class Source:
+    """What the consumer says of its partitions."""
+
+    def __init__(self) -> None:
+        self.answer: dict[TopicPartition, Standing] | Exception = {}
+
+    async def standing(self) -> dict[TopicPartition, Standing]:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class World:
+    """A watch over one partition of a task."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.source = Source()
+        self.metrics = Metrics()
+        self.collector = HeldCollector()
+        self.task: StreamTask | None = make_task(self.collector, start=10)
+        self.progress = Progress(STALL_TIMEOUT_S)
+        self.progress.assigned(self.clock.monotonic())
+        self.watch = Watch(
+            source=self.source,
+            task=lambda: self.task,
+            progress=self.progress,
+            broker=StateLog(logging.getLogger("worker"), "Kafka"),
+            clock=self.clock,
+            metrics=self.metrics,
+        )
+
+    def stands_at(self, position: int, end: int, delivered_until: int | None) -> None:
+        self.source.answer = {PARTITION: Standing(position, end, delivered_until)}
+
+    async def problem_after(self, seconds: float) -> str | None:
+        """What the watchdog says after so long, with a look every second."""
+        for _ in range(int(seconds)):
+            self.clock.advance(1.0)
+            await self.watch.look()
+        return self.progress.problem(self.clock.monotonic())
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"reviews_worker_{name}", labels)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def submit(world: World, offsets: list[int]) -> None:
+    assert world.task is not None
+    entries = make_entries(world.task.submit(make_chunk(offsets)))
+    for entry in entries:
+        entry.outcome = TOMBSTONE
+    world.task.prepared(PARTITION, entries)
+
+
+async def test_a_worker_at_the_end_may_stand_still_for_ever(world: World) -> None:
+    world.stands_at(10, 10, None)
+    assert await world.problem_after(1_000) is None
+
+
+async def test_lag_that_nobody_reads_is_a_standstill(world: World) -> None:
+    world.stands_at(10, 15, None)
+    assert await world.problem_after(120) is None
+    assert await world.problem_after(2) == "offsets have not advanced for 122 s although there is lag"
+
+
+async def test_reviews_that_stay_in_flight_are_a_standstill(world: World) -> None:
+    submit(world, [10, 11])
+    world.stands_at(12, 12, 12)
+    assert await world.problem_after(122)
+    world.collector.acknowledge_all()
+    assert await world.problem_after(1) is None
+
+
+async def test_a_chunk_that_was_handed_over_and_never_arrived_is_a_standstill(world: World) -> None:
+    world.stands_at(12, 12, 12)
+    assert await world.problem_after(122)
+
+
+async def test_transaction_markers_at_the_end_are_no_lag(world: World) -> None:
+    submit(world, [10, 11])
+    world.collector.acknowledge_all()
+    world.stands_at(15, 15, 12)
+    assert await world.problem_after(500) is None
+
+
+async def test_a_broker_that_is_away_is_no_standstill_of_ours(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    world.stands_at(10, 15, None)
+    world.source.answer = KafkaConnectionError("away")
+    assert await world.problem_after(500) is None
+    assert world.metric("broker_up") == 0
+    assert len(caplog.records) == 1
+    world.stands_at(10, 15, None)
+    assert await world.problem_after(1) is None
+    assert world.metric("broker_up") == 1
+    assert len(caplog.records) == 2
+
+
+async def test_a_consumer_that_does_not_answer_at_all_is_a_standstill(world: World) -> None:
+    world.source.answer = TimeoutError()
+    assert await world.problem_after(122)
+
+
+async def test_a_standstill_is_told_once_when_it_begins_and_once_when_it_ends(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="worker.faust_app.watch")
+    world.stands_at(10, 15, None)
+    await world.problem_after(200)
+    world.stands_at(15, 15, None)
+    await world.problem_after(5)
+    messages = [record.message for record in caplog.records if record.name == "worker.faust_app.watch"]
+    assert len(messages) == 2
+    assert messages[0].startswith("no progress: offsets have not advanced")
+    assert messages[1] == "progress again"
+
+
+async def test_the_lag_is_measured_from_the_committed_offset(world: World) -> None:
+    assert world.task is not None
+    submit(world, [10, 11])
+    world.collector.acknowledge_all()
+    world.stands_at(12, 20, 12)
+    await world.watch.look()
+    assert world.metric("lag", partition="0") == 10
+    world.task.post_commit(world.task.prepare_commit())
+    await world.watch.look()
+    assert world.metric("lag", partition="0") == 8
+
+
+async def test_without_an_assignment_nobody_is_asked(world: World) -> None:
+    world.task = None
+    world.source.answer = RuntimeError("must not be asked")
+    await world.watch.look()
+    world.task = make_task(HeldCollector())
+    world.task.close()
+    await world.watch.look()
+
+
+async def test_it_looks_until_it_is_cancelled(world: World) -> None:
+    running = asyncio.create_task(world.watch.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
