@@ -91,8 +91,7 @@ async def test_a_stop_while_the_broker_is_away_ends_in_time_and_nothing_is_lost(
     worker = await workers.start(servers, grace_period_s=2, **settings).ready()
     await ledger.produce(servers, map(review, range(500)))
     own_kafka.kill_broker(1)
-    exit_code = await worker.stopped()
-    assert exit_code in (ExitCode.OK, ExitCode.GRACE_EXCEEDED)
+    assert await worker.stopped() in (ExitCode.OK, ExitCode.GRACE_EXCEEDED)
     assert "Traceback" not in worker.output
     own_kafka.start_broker(1)
     await workers.start(servers, **settings).ready()

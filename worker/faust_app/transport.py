@@ -12,6 +12,7 @@ Faust runs its consumer on an event loop in a thread of its own; `Membership` is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -125,6 +126,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._delivered_until: dict[TP, int] = {}
         self._stored: dict[TP, int] = {}
         self._storing: asyncio.Lock | None = None
+        self._committing: asyncio.Task[None] | None = None
 
     @property
     def _host(self) -> Host:
@@ -136,6 +138,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         # Faust reads uncommitted records unless its own exactly-once is on; aiokafka looks at this when it starts.
         consumer._isolation_level = "read_committed" if self._host.read_committed else "read_uncommitted"
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        """Stop the consumer, even where aiokafka trips over a fetch that it cancels itself: it does without a broker.
+
+        The thread would end half stopped then, and whoever stops it would wait for ever.
+        """
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            await self._ensure_consumer()._client.close()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Store what is done, first and fast; then let Faust do what it does."""
@@ -217,18 +229,29 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if not fresh:
                 return True
             try:
-                # aiokafka itself would wait for a coordinator for ever.
-                async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                    await self._ensure_consumer().commit(fresh)
+                await self._commit_one(fresh)
             except STALE as error:
                 logger.debug("commit refused, the assignment is over: %s", error)
                 return False
-            except TimeoutError as error:
-                raise BrokerError(f"no answer for {ANSWER_TIMEOUT_S:g} s") from error
             except KafkaError as error:
                 raise BrokerError(str(error) or type(error).__name__) from error
             self._stored.update({TP(*partition): offset for partition, offset in offsets.items()})
             return True
+
+    async def _commit_one(self, offsets: Mapping[KafkaPartition, OffsetAndMetadata]) -> None:
+        """One commit at a time. aiokafka waits for a coordinator for ever: what it has begun goes on, unwatched."""
+        if self._committing is not None:
+            with contextlib.suppress(KafkaError):
+                await self._answered(self._committing)
+        self._committing = asyncio.create_task(self._ensure_consumer().commit(offsets))
+        await self._answered(self._committing)
+
+    async def _answered(self, commit: asyncio.Task[None]) -> None:
+        await asyncio.wait({commit}, timeout=ANSWER_TIMEOUT_S)
+        if not commit.done():
+            raise BrokerError(f"no answer for {ANSWER_TIMEOUT_S:g} s")
+        self._committing = None
+        commit.result()
 
     async def standing(self) -> dict[TopicPartition, Standing]:
         """How far each assigned partition is read and how far it goes; may be called from the worker's loop.
