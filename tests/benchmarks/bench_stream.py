@@ -141,9 +141,7 @@ def review_texts(number: int) -> list[str]:
         return random.Random(1).sample(texts, number)
     print("no reviews beside the repository: texts are made up")
     source = random.Random(1)
-    return [
-        json.loads(made_event(n, source, int(source.lognormvariate(7.0, 0.6))))["text"] for n in range(number)
-    ]
+    return [json.loads(made_event(n, source, int(source.lognormvariate(7.0, 0.6))))["text"] for n in range(number)]
 
 
 def session_rate(texts: Sequence[str]) -> float:
@@ -177,7 +175,7 @@ def limits_of_cpu() -> int:
 
 def scrape(port: int) -> dict[str, float]:
     """The worker's metrics without labels, by their short names."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:  # noqa: S310 - our own port
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
         text = response.read().decode()
     return {
         sample.name.removeprefix("reviews_worker_"): sample.value

@@ -60,9 +60,7 @@ async def stage_costs(events: Sequence[bytes]) -> dict[str, float]:
     decoded = timed("decode", lambda: [codec.decode(record.value) for record in records])
     texts = [event.text for event in decoded]
     encodings = timed("tokenise", lambda: model.tokenizer.encode_many(texts))
-    entries = timed(
-        "entries", lambda: [Entry(r, e, False, 0.0, 0.0) for r, e in zip(records, encodings, strict=True)]
-    )
+    entries = timed("entries", lambda: [Entry(r, e, False, 0.0, 0.0) for r, e in zip(records, encodings, strict=True)])
     _batches(timed, entries, model, metrics)
     writer = OutputWriter(
         codec=codec,

@@ -32,7 +32,8 @@ async def measure_latency(stage: Stage, texts: Sequence[str], *, seconds: float)
         rows.append((f"{share:.0%}", capacity * share, len(times), float(p50), float(p99)))
         figures[f"p50_ms_at_{share:.0%}"[:-1]] = float(p50)
         figures[f"p99_ms_at_{share:.0%}"[:-1]] = float(p99)
-    table("(d) Time of one review in the worker", ("share of capacity", "reviews/s", "reviews", "p50 ms", "p99 ms"), rows)
+    header = ("share of capacity", "reviews/s", "reviews", "p50 ms", "p99 ms")
+    table("(d) Time of one review in the worker", header, rows)
     return dict(figures)
 
 

@@ -22,10 +22,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 PARTITIONS = 6
 REPOSITORY = Path(__file__).parents[2]
 POLL_S = 0.1
-WORDS = (
-    "a the film movie plot story scene actor music camera ending script was is and but with for really quite very not"
-    " never good bad great awful boring moving funny flat clever dull loved hated watch again first last long short"
-).split()
+WORDS = """a the film movie plot story scene actor music camera ending script was is and but with for really quite very
+not never good bad great awful boring moving funny flat clever dull loved hated watch again first last long short""".split()  # noqa: SIM905 - one can read it
 _numbers = count()
 
 
@@ -110,7 +108,7 @@ class Stage:
             **{f"REVIEWS_WORKER_{key.upper()}": value for key, value in settings.items()},
         }
         command = [sys.executable, "-m", "tests.benchmarks.subjects", name]
-        process = subprocess.Popen(command, env=environment, cwd=REPOSITORY)
+        process = subprocess.Popen(command, env=environment, cwd=REPOSITORY)  # noqa: ASYNC220 - it is not waited for here
         try:
             yield Subject(process, output_topic, port)
         finally:
