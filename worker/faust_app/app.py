@@ -20,6 +20,9 @@ NEVER_S = 2_000_000.0
 """About as long as fits into the protocol's milliseconds. Slow inference must not look like a dead consumer to the
 group: the session time-out says who is dead, and `Progress` says who is stuck."""
 BUFFERED_CHUNKS = 4
+MAX_POLL_RECORDS = 2048
+MAX_PARTITION_FETCH_BYTES = 128 * 1024
+"""Compressed, and some six times as much when unpacked: what is fetched ahead is memory that grows with the lag."""
 Intake = Callable[[Chunk], Awaitable[None]]
 
 
@@ -67,10 +70,12 @@ def build_app(settings: Settings, membership: Membership, intake: Intake) -> Fau
         broker_client_id="reviews-worker",
         broker_commit_interval=3600.0,
         broker_max_poll_interval=NEVER_S,
+        broker_max_poll_records=MAX_POLL_RECORDS,
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=min(3.0, settings.session_timeout_s / 3),
         broker_rebalance_timeout=settings.rebalance_timeout_s,
         broker_request_timeout=max(40.0, settings.session_timeout_s + 10),
+        consumer_max_fetch_size=MAX_PARTITION_FETCH_BYTES,
         consumer_auto_offset_reset="earliest" if settings.from_beginning else "latest",
         store="memory://",
         stream_buffer_maxsize=BUFFERED_CHUNKS,
