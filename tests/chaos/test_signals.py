@@ -96,7 +96,7 @@ async def test_a_stop_that_takes_too_long_says_so_and_nothing_is_lost(
 
 async def test_kills_in_the_middle_lose_nothing(kafka: Cluster, ledger: Ledger, workers: Workers) -> None:
     servers = kafka.bootstrap_servers
-    kills = 4
+    kills = 3
     async with ledger.load(servers, review):
         for _ in range(kills):
             worker = workers.start(servers, special="free", session_timeout_s=6, max_in_flight_reviews=256)
