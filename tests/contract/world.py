@@ -87,9 +87,14 @@ class RunningWorker:
 
     async def until(self, condition: Callable[[], bool], what: str = "what was waited for") -> None:
         """Wait until `condition` is true; a worker that ends first is an error."""
-        await _until(lambda: condition() or self.task.done(), what)
+        await _until(lambda: condition() or self.task.done(), what, self.describe)
         if self.task.done() and not condition():
             raise AssertionError(f"the worker ended before {what}: {self.task}")
+
+    def describe(self) -> str:
+        """Where it stands, for a reader of a failure."""
+        names = ("assigned_partitions", "rebalances_total", "events_in_total", "stale_events_total", "events_out_total")
+        return ", ".join(f"{name} {self.metric(name):g}" for name in names)
 
     async def until_assigned(self, partitions: int) -> None:
         """Wait until it owns so many partitions."""
@@ -326,9 +331,9 @@ class KafkaWorld(World):
         await asyncio.to_thread(self.cluster.start_broker, 1)
 
 
-async def _until(condition: Callable[[], bool], what: str) -> None:
+async def _until(condition: Callable[[], bool], what: str, describe: Callable[[], str]) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"no sign of {what} within {DEADLINE_S:g} s")
+            raise AssertionError(f"no sign of {what} within {DEADLINE_S:g} s; {describe()}")
         await asyncio.sleep(POLL_S)
