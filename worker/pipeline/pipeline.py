@@ -145,6 +145,7 @@ class Pipeline(Generic[B]):
         task = self.task
         if task is None:
             return {}
+        task.halt()
         try:
             async with asyncio.timeout(flush_timeout_s):
                 await self._collector.flush()

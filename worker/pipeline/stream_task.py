@@ -98,6 +98,13 @@ class StreamTask:
         self._in_flight_bytes -= size_bytes
         self._flow.remove(len(entries), size_bytes)
 
+    def halt(self) -> None:
+        """Release nothing more: what would be published after the last commit would only be published again.
+
+        What was released before may still be acknowledged.
+        """
+        self._halted = True
+
     def prepare_commit(self) -> dict[TopicPartition, int]:
         """The next offsets that may be stored now."""
         return {} if self.closed else self._offsets.committable_offsets()
