@@ -22,6 +22,9 @@ class Schedule:
     """How long and how fast to learn. Each epoch has its own crop length in tokens."""
 
     epoch_lengths: tuple[int, ...] = (256, 256, 512)
+    """The learning rate falls to zero over all of them, also when fewer are computed."""
+    stop_after: int = 2
+    """Epochs to compute."""
     batch_reviews: int = 32
     learning_rate: float = 1e-3
     warm_up_share: float = 0.06
@@ -80,7 +83,7 @@ def train_student(
         optimiser, lambda step: min((step + 1) / warm_up, (steps - step) / (steps - warm_up))
     )
     step, started, mean_loss = 0, time.monotonic(), 0.0
-    for epoch, length in enumerate(schedule.epoch_lengths):
+    for epoch, length in enumerate(schedule.epoch_lengths[: schedule.stop_after]):
         for chosen in _batches(encoded, length, schedule.batch_reviews, generator):
             inputs = _crops([encoded[index] for index in chosen], length, generator)
             target = torch.from_numpy(soft_labels[chosen])
