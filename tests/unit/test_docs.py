@@ -7,6 +7,7 @@ import importlib.util
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,6 +97,7 @@ def commands_shown() -> Iterator[tuple[Path, list[str]]]:
     """Every command line that a page shows, as words, pipes and redirections taken apart."""
     for path in PAGES:
         lines = [line for block in blocks(path, "sh") for line in block.splitlines()]
+        lines += re.findall(r"^ {4}((?:reviews-worker|make|python) .*)$", prose(path), flags=re.MULTILINE)
         lines += [span for span in code_spans(path) if span.startswith(("reviews-worker ", "make ", "python -m "))]
         for line in lines:
             words = shlex.split(line, comments=True)
@@ -243,6 +245,13 @@ def test_every_python_command_that_is_shown_exists_with_its_options() -> None:
         for word in words:
             if word.startswith("--"):
                 assert f'"{word}"' in text_of(source), shown
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_extra_that_is_named_exists(path: Path) -> None:
+    extras = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["optional-dependencies"]
+    for extra in re.findall(r"'(?:\.|reviews-worker)\[(\w+)\]'", text_of(path)):
+        assert extra in extras, f"{path.name} names the extra {extra}"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
