@@ -126,11 +126,8 @@ class Thread(ConsumerThread):
     def __init__(self, consumer: FakeConsumer, app: Any) -> None:
         self.consumer_in_use = consumer
         self.app = app
+        ConsumerThread.__post_init__(self)
         self.generation = 1
-        self._ending_generation = -1
-        self._delivered_until = {}
-        self._stored = {}
-        self._storing = None
 
     def _ensure_consumer(self) -> Any:
         return self.consumer_in_use
@@ -170,6 +167,7 @@ async def thread(consumer: FakeConsumer, membership: FakeMembership, monkeypatch
         """What Faust does then has its own tests."""
 
     monkeypatch.setattr(transport.driver.AIOKafkaConsumerThread, "on_partitions_revoked", nothing)
+    monkeypatch.setattr(transport.driver.AIOKafkaConsumerThread, "__post_init__", lambda _: None)
     app = SimpleNamespace(
         membership=membership, should_stop=False, worker_loop=asyncio.get_running_loop(), read_committed=True
     )
