@@ -9,7 +9,6 @@
     │   │   └── OutOfMemoryError the device ran out of memory: halve the token budget and try again
     │   └── BrokerError          the broker is away, or answered that it cannot now
     ├── RecordTooLargeError      the broker does not take a record, or a batch of them, of this size
-    ├── FencedError              another member owns our partitions: drop them, publish and commit nothing
     └── FatalError               stop the process; `exit_code` says why
         ├── UsageError           wrong option or setting
         ├── ArtifactError        the model artifact is missing, altered or does not fit
@@ -18,7 +17,7 @@
         ├── SessionError         the session stays broken
         ├── FuseError            too many dead letters
         ├── DeliveryError        outputs cannot be published
-        └── StalledError         the worker stopped making progress
+        └── PortTakenError       the port for health and metrics is in use
 
 Messages name the place and the remedy and never quote a review.
 """
@@ -40,7 +39,6 @@ class ExitCode(enum.IntEnum):
     SESSION = 6
     FUSE = 7
     DELIVERY = 8
-    STALLED = 9
     PORT_TAKEN = 10
     CHECK_FAILED = 11
     GRACE_EXCEEDED = 12
@@ -103,10 +101,6 @@ class RecordTooLargeError(WorkerError):
     """The broker does not take a record, or a batch of them, of this size."""
 
 
-class FencedError(WorkerError):
-    """Another member owns what was ours; publish and commit nothing more for it."""
-
-
 class FatalError(WorkerError):
     """The process must stop; `exit_code` says why."""
 
@@ -153,12 +147,6 @@ class DeliveryError(FatalError):
     """Outputs cannot be published, and trying again will not help."""
 
     exit_code = ExitCode.DELIVERY
-
-
-class StalledError(FatalError):
-    """The worker makes no progress and cannot recover by itself."""
-
-    exit_code = ExitCode.STALLED
 
 
 class PortTakenError(FatalError):

@@ -25,11 +25,14 @@ logger = logging.getLogger(__name__)
 class Publisher(Protocol):
     """The way to the broker."""
 
-    async def publish(self, topic: str, partition: int, records: Sequence[OutputRecord]) -> int:
+    async def publish(
+        self, topic: str, partition: int, records: Sequence[OutputRecord], abandoned: Callable[[], bool]
+    ) -> int:
         """Publish as many of the first `records` as one batch takes, at least one, and wait for all in-sync replicas.
 
-        Answers how many were acknowledged. Retries what may pass for as long as it takes. Raises RecordTooLargeError
-        when the broker refuses the size, DeliveryError when trying again will not help.
+        Answers how many were acknowledged. Retries what may pass for as long as it takes, or until `abandoned`, and
+        answers 0 then. Raises RecordTooLargeError when the broker refuses the size, DeliveryError when trying again
+        will not help.
         """
 
 
@@ -96,7 +99,10 @@ class RecordCollector:
     async def publish(self, topic: str, partition: int, items: Sequence[Item]) -> int:
         """See `worker.delivery.lane.LaneEvents`."""
         started_at = self._clock.monotonic()
-        count = await self._publisher.publish(topic, partition, [item[0] for item in items])
+        owner = items[0][2]
+        count = await self._publisher.publish(topic, partition, [item[0] for item in items], lambda: owner.closed)
+        if not count:
+            return 0
         now = self._clock.monotonic()
         self._metrics.publish_seconds.observe(now - started_at)
         self._acknowledge(items[:count], now)

@@ -18,8 +18,11 @@ logger = logging.getLogger(__name__)
 MAX_GROUP_RECORDS = 4096
 FULL_GROUP_RECORDS = 512
 GROUP_INTERVAL_S = 0.02
-"""A group costs about as much as 50 records, whatever is in it, so a lane under load sends one at each multiple of
-this on the clock, all lanes together. A lane that was idle sends at once."""
+LATE_GROUP_INTERVAL_S = 0.05
+LATE_S = 1.0
+"""A group costs about as much as 50 records, whatever is in it. So a lane under load sends one at each multiple of the
+interval on the clock, all lanes together; the longer interval where the oldest event is `LATE_S` old already, as all
+are under a backlog. A lane that was idle sends at once."""
 
 
 class Owner(Protocol):
@@ -39,7 +42,7 @@ class LaneEvents(Protocol):
     """What a lane asks of its collector."""
 
     async def publish(self, topic: str, partition: int, items: Sequence[Item]) -> int:
-        """Publish a group; answers how many of its first items are acknowledged."""
+        """Publish a group; answers how many of its first items are acknowledged, 0 when their owner was closed."""
 
     def refuse(self, item: Item) -> None:
         """The broker does not take this record."""
@@ -102,9 +105,11 @@ class Lane:
     async def _gather(self) -> None:
         """Let a group grow until the next tick, when one was sent since the last."""
         now = self._clock.monotonic()
-        since_tick = now % GROUP_INTERVAL_S
+        late = now - self._items[0][1].waiting_since > LATE_S
+        interval = LATE_GROUP_INTERVAL_S if late else GROUP_INTERVAL_S
+        since_tick = now % interval
         if self._sent_at > now - since_tick and len(self._items) < FULL_GROUP_RECORDS:
-            await self._pause(GROUP_INTERVAL_S - since_tick)
+            await self._pause(interval - since_tick)
         self._sent_at = self._clock.monotonic()
 
     async def _publish_next(self, group_limit: int) -> None:

@@ -65,7 +65,13 @@ class KafkaPublisher:
             self._producer = None
         await asyncio.gather(*self._retired)
 
-    async def publish(self, topic: str, partition: int, records: Sequence[OutputRecord]) -> int:
+    async def publish(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[OutputRecord],
+        abandoned: Callable[[], bool] = lambda: False,
+    ) -> int:
         """Publish as many of the first `records` as one batch takes; see `worker.delivery.collector.Publisher`."""
         pause = FIRST_PAUSE_S
         while True:
@@ -87,6 +93,8 @@ class KafkaPublisher:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
                 await self._replace(producer)
+                if abandoned():
+                    return 0
             else:
                 if self._failing:
                     self._failing = False

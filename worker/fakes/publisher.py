@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from worker.fakes.broker import FakeBroker, batch_bytes
 from worker.records import OutputRecord, TopicPartition
@@ -29,7 +29,13 @@ class FakePublisher:
         self.group_sizes: list[int] = []
         """Records in each batch that was stored."""
 
-    async def publish(self, topic: str, partition: int, records: Sequence[OutputRecord]) -> int:
+    async def publish(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[OutputRecord],
+        abandoned: Callable[[], bool] = lambda: False,
+    ) -> int:
         """See `worker.delivery.collector.Publisher`."""
         await self._open.wait()
         await self._broker.until_back()

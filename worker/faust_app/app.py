@@ -76,7 +76,9 @@ def build_app(settings: Settings, membership: Membership, intake: Intake) -> Fau
         broker_rebalance_timeout=settings.rebalance_timeout_s,
         broker_request_timeout=max(40.0, settings.session_timeout_s + 10),
         consumer_max_fetch_size=MAX_PARTITION_FETCH_BYTES,
-        consumer_auto_offset_reset="earliest" if settings.from_beginning else "latest",
+        # Also for a group that starts with new records only: the transport stores where that is. Were it "latest", a
+        # committed offset that retention has overtaken would skip everything that is left.
+        consumer_auto_offset_reset="earliest",
         store="memory://",
         stream_buffer_maxsize=BUFFERED_CHUNKS,
         stream_recovery_delay=0.0,

@@ -188,9 +188,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
                     consumer = self._ensure_consumer()
                     committed: int | None = await consumer.committed(partition)
-                    if committed is None and not self._host.from_beginning:
-                        committed = await consumer.position(partition)
+                    if committed is not None:
+                        await self._warn_of_deleted(partition, committed)
+                    elif not self._host.from_beginning:
+                        committed = (await consumer.end_offsets([partition]))[partition]
                         await consumer.commit({partition: OffsetAndMetadata(committed, "")})
+                        consumer.seek(partition, committed)
                     return committed
             except STALE:
                 break  # the next assignment is on its way
@@ -198,6 +201,18 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 logger.warning("the committed offset of %s cannot be read (%r); trying again", tp, error)
                 await asyncio.sleep(RETRY_PAUSE_S)
         return None
+
+    async def _warn_of_deleted(self, partition: KafkaPartition, committed: int) -> None:
+        oldest = (await self._ensure_consumer().beginning_offsets([partition]))[partition]
+        if committed < oldest:
+            logger.error(
+                "%d records of %s/%d were deleted by the topic's retention before they were read (%d to %d)",
+                oldest - committed,
+                partition.topic,
+                partition.partition,
+                committed,
+                oldest - 1,
+            )
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Fetched]:  # type: ignore[override]
         records_by_partition = await super()._fetch_records(*args, **kwargs)

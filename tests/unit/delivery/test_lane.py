@@ -9,7 +9,14 @@ import pytest
 from pipeline_parts import make_chunk, make_entries, until
 
 from worker.clock import FakeClock
-from worker.delivery.lane import FULL_GROUP_RECORDS, GROUP_INTERVAL_S, Item, Lane
+from worker.delivery.lane import (
+    FULL_GROUP_RECORDS,
+    GROUP_INTERVAL_S,
+    LATE_GROUP_INTERVAL_S,
+    LATE_S,
+    Item,
+    Lane,
+)
 from worker.errors import RecordTooLargeError
 from worker.records import Entry, OutputRecord, TopicPartition
 
@@ -91,8 +98,10 @@ async def lane(events: Events, pauses: Pauses) -> AsyncIterator[Lane]:
     await asyncio.gather(lane.routine, return_exceptions=True)
 
 
-def items(offsets: Sequence[int], owner: Owner) -> list[Item]:
+def items(offsets: Sequence[int], owner: Owner, *, waiting_since: float = 1_000.0) -> list[Item]:
     entries = make_entries(make_chunk(offsets).records)
+    for entry in entries:
+        entry.waiting_since = waiting_since
     return [(OutputRecord("out", 0, None, b"{}", (), 0), entry, owner) for entry in entries]
 
 
@@ -114,6 +123,16 @@ async def test_under_load_a_group_gathers_until_the_next_tick(lane: Lane, events
     await lane.flush()
     assert events.groups == [[0], [1, 2, 3]]
     assert pauses.seconds == [pytest.approx(GROUP_INTERVAL_S * 3 / 4)]
+
+
+async def test_events_that_are_late_already_gather_for_longer(lane: Lane, events: Events, pauses: Pauses) -> None:
+    owner, long_ago = Owner(), pauses.clock.monotonic() - LATE_S - 0.1
+    lane.extend(items([0], owner, waiting_since=long_ago))
+    await lane.flush()
+    lane.extend(items([1], owner, waiting_since=long_ago))
+    await lane.flush()
+    assert events.groups == [[0], [1]]
+    assert pauses.seconds == [pytest.approx(LATE_GROUP_INTERVAL_S - GROUP_INTERVAL_S / 4)]
 
 
 async def test_a_group_that_is_full_does_not_wait(lane: Lane, events: Events, pauses: Pauses) -> None:

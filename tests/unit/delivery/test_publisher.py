@@ -185,3 +185,10 @@ async def test_after_a_stop_nothing_is_published(factory: Factory, metrics: Metr
     await publisher.stop()
     with pytest.raises(DeliveryError, match="stopped"):
         await publisher.publish("out", 1, outputs(1))
+
+
+async def test_a_group_that_is_abandoned_is_not_tried_again(publisher: KafkaPublisher, factory: Factory) -> None:
+    factory.send_errors = [KafkaTimeoutError(), KafkaTimeoutError()]
+    assert await publisher.publish("out", 1, outputs(1), lambda: True) == 0
+    assert factory.stored == []
+    assert len(factory.send_errors) == 1

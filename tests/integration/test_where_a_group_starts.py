@@ -1,0 +1,57 @@
+"""Where a group without committed offsets starts, and one whose committed offset was deleted."""
+
+from __future__ import annotations
+
+import kafka_tools
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+from kafka_tools import Message
+from ledger import Ledger
+from worker_process import Workers
+
+from worker.devkafka import Cluster
+
+OLD, NEW = 10, 5
+
+
+def numbered(first: int, count: int) -> list[Message]:
+    return [
+        Message(b'{"review_id":%d,"text":"a film"}' % number, partition=0) for number in range(first, first + count)
+    ]
+
+
+async def test_a_group_that_starts_with_new_records_never_skips_one_after_its_start(
+    kafka: Cluster, workers: Workers, ledger: Ledger
+) -> None:
+    servers, names = kafka.bootstrap_servers, ledger.names
+    await kafka_tools.create_topics(servers, names.input)
+    await kafka_tools.produce(servers, names.input, numbered(0, OLD))
+    worker = await workers.start(servers, special="free", from_beginning="false").ready()
+    assert await kafka_tools.committed_offsets(servers, names.group) == {TopicPartition(names.input, 0): OLD}
+    worker.kill()
+    # Nothing was classified yet, so nothing but the stored start keeps these from being skipped.
+    await kafka_tools.produce(servers, names.input, numbered(OLD, NEW))
+    await workers.start(servers, special="free", from_beginning="false").ready()
+    records = await kafka_tools.consume_all(servers, names.output, count=NEW)
+    sources = [dict(record.headers)["source"].decode() for record in records]
+    assert sources == [f"{names.input}/0/{offset}" for offset in range(OLD, OLD + NEW)]
+
+
+async def test_what_retention_deleted_unread_is_told_and_the_rest_is_classified(
+    kafka: Cluster, workers: Workers, ledger: Ledger
+) -> None:
+    servers, names = kafka.bootstrap_servers, ledger.names
+    await kafka_tools.create_topics(servers, names.input)
+    await kafka_tools.produce(servers, names.input, numbered(0, 1))
+    first = await workers.start(servers, special="free", from_beginning="false").ready()
+    await first.stopped()
+    await kafka_tools.produce(servers, names.input, numbered(1, OLD))
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    await admin.delete_records({TopicPartition(names.input, 0): RecordsToDelete(before_offset=4)})
+    await admin.close()
+    second = await workers.start(servers, special="free", from_beginning="false").ready()
+    records = await kafka_tools.consume_all(servers, names.output, count=OLD + 1 - 4)
+    assert dict(records[0].headers)["source"].decode() == f"{names.input}/0/4"
+    await second.says(f"3 records of {names.input}/0 were deleted", "(1 to 3)")
