@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaProducer
@@ -46,6 +47,8 @@ class KafkaPublisher:
         self._producer: AIOKafkaProducer | None = None
         self._replacing = asyncio.Lock()
         self._retired: set[asyncio.Task[None]] = set()
+        self._users: Counter[AIOKafkaProducer] = Counter()
+        """Batches under way through each producer."""
         self._failing = False
 
     async def start(self) -> None:
@@ -79,7 +82,7 @@ class KafkaPublisher:
             if producer is None:
                 raise DeliveryError("This is a bug: the producer is stopped")
             try:
-                count = await _publish_batch(producer, topic, partition, records)
+                count = await self._publish_through(producer, topic, partition, records)
             except TOO_LARGE as error:
                 await self._replace(producer)
                 raise RecordTooLargeError(str(error)) from error
@@ -119,7 +122,26 @@ class KafkaPublisher:
                 await _stop(producer)
                 return  # the old one goes on trying
             self._producer = producer
-            self._retire(broken)
+            if broken not in self._users:
+                self._retire(broken)
+
+    async def _publish_through(
+        self, producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[OutputRecord]
+    ) -> int:
+        """Publish a batch; the last one to use a producer that was replaced stops it.
+
+        A lane may wait for something of it that would never come from a producer that is stopped: the metadata of its
+        topic, above all.
+        """
+        self._users[producer] += 1
+        try:
+            return await _publish_batch(producer, topic, partition, records)
+        finally:
+            self._users[producer] -= 1
+            if not self._users[producer]:
+                del self._users[producer]
+                if producer is not self._producer:
+                    self._retire(producer)
 
     def _retire(self, producer: AIOKafkaProducer) -> None:
         task = asyncio.create_task(_stop(producer))
