@@ -29,6 +29,8 @@ LABELS = ("neg", "pos")
 IDENTITY = "fake@1"
 DEADLINE_S = 30.0
 POLL_S = 0.01
+KEEP = {"retention.ms": "-1"}
+"""The records have timestamps of long ago, and a broker goes by these when it deletes what is too old."""
 
 
 @dataclass(frozen=True)
@@ -289,14 +291,14 @@ class KafkaWorld(World):
             (settings.output_topic, limits.get("output")),
             (settings.dead_letter_topic, limits.get("dead_letters")),
         ):
-            config = {"max.message.bytes": str(limit)} if limit else None
+            config = KEEP | ({"max.message.bytes": str(limit)} if limit else {})
             await kafka_tools.create_topics(self.servers, topic, partitions=partitions, config=config)
 
     async def limit_output(self, max_batch_bytes: int) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
         await admin.start()
         try:
-            config = {"max.message.bytes": str(max_batch_bytes)}
+            config = KEEP | {"max.message.bytes": str(max_batch_bytes)}
             await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, self.settings.output_topic, config)])
         finally:
             await admin.close()
