@@ -79,9 +79,12 @@ class Prediction:
     truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Encoding:
-    """Token ids that fit the model: int32, shape ``[length]``, ``[CLS]`` first and ``[SEP]`` last."""
+    """Token ids that fit the model: int32, shape ``[length]``, ``[CLS]`` first and ``[SEP]`` last.
+
+    Treat it as immutable; it is not frozen because one is made for each review, and frozen ones take three times as long.
+    """
 
     ids: npt.NDArray[np.int32]
     truncated: bool

@@ -33,8 +33,7 @@ def normalise_text(text: str, *, lower_case: bool) -> str:
     if text.isascii():
         if lower_case:
             text = text.lower()
-        if "  " in text or not text.isprintable() or text[:1] == " " or text[-1:] == " ":
-            text = " ".join(text.split())
+        text = " ".join(text.split()) if "  " in text or not text.isprintable() else text.strip(" ")
         return text.replace("``", '"').replace("''", '"')
     if lower_case:
         text = _lower_characters(text)

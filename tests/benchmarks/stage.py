@@ -35,7 +35,7 @@ def made_event(number: int, source: random.Random, size_bytes: int = 300) -> byt
     text = ""
     while len(text) < size_bytes - 40:
         text += source.choice(WORDS) + " "
-    return json.dumps({"review_id": number, "text": text}).encode()
+    return json.dumps({"review_id": number, "text": text.strip()}).encode()
 
 
 def made_events(number: int) -> Iterable[bytes]:

@@ -99,12 +99,13 @@ class OutputWriter:
                 return self.refuse(entry, error)
         elif isinstance(outcome, RecordError):
             return self.refuse(entry, outcome)
+        source = SOURCE_HEADER, record.source.encode()
         output = OutputRecord(
             self._output.topic,
             self._partitioner.partition(record, self._output),
             record.key,
             value,
-            (*record.headers, (SOURCE_HEADER, record.source.encode())),
+            (*record.headers, source) if record.headers else (source,),
             record.timestamp_ms,
         )
         if record.headers or record.size_bytes > self._surely_small:
