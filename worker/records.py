@@ -83,7 +83,7 @@ class Prediction:
 class Encoding:
     """Token ids that fit the model: int32, shape ``[length]``, ``[CLS]`` first and ``[SEP]`` last.
 
-    Treat it as immutable; it is not frozen because one is made for each review, and frozen ones take three times as long.
+    Treat it as immutable; it is not frozen because one is made for each review, and that takes three times as long.
     """
 
     ids: npt.NDArray[np.int32]

@@ -132,7 +132,7 @@ class ModelSettings(_Part):
     """Number of the GPU."""
     inference_threads: Annotated[int, Field(ge=0)] = 0
     """Threads of one inference on a CPU; 0 takes the cores that the process may use."""
-    tokeniser_threads: Annotated[int, Field(ge=1, le=64)] = 1
+    tokeniser_threads: Annotated[int, Field(ge=1, le=64)] = 2
     """Threads that decode and tokenise."""
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from aiokafka import AIOKafkaProducer
 
-from tests.benchmarks.subjects import load_free
+from tests.benchmarks.subjects import load_free_session
 from worker.batching import BatchQueue
 from worker.clock import SystemClock
 from worker.delivery.outputs import Destination, OutputWriter, Partitioner
@@ -39,7 +39,7 @@ async def stage_costs(events: Sequence[bytes]) -> dict[str, float]:
     """Microseconds an event, stage by stage."""
     settings = Settings()
     metrics = Metrics()
-    model = load_free(settings, metrics)
+    model = load_free_session(settings, metrics)
     codec = EventCodec(settings.text_field, settings.result_field, settings.max_event_bytes)
     costs: dict[str, float] = {}
 

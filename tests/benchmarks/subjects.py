@@ -1,7 +1,8 @@
 """``python -m tests.benchmarks.subjects NAME``: one of the programs that are measured, as a process of its own.
 
-``worker`` is the real worker; ``free`` is the same with a model that costs nothing; ``aiokafka`` and ``faust`` read
-each event and send it on, and nothing else. All take their topics and their broker from the worker's own environment
+``worker`` is the real worker; ``free`` is the same with a model (tokeniser and session) that costs nothing, and
+``free-session`` with the real tokeniser before a session that costs nothing; ``aiokafka`` and ``faust`` read each
+event and send it on, and nothing else. All take their topics and their broker from the worker's own environment
 variables, use the same compression, and publish with an idempotent producer, acknowledged by all in-sync replicas.
 """
 
@@ -12,6 +13,7 @@ import dataclasses
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -19,12 +21,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from worker.cli.commands import exit_code
 from worker.errors import WorkerError
 from worker.faust_app import run_worker
-from worker.faust_app.model import GPU_BATCH_REVIEWS, GPU_BATCH_TOKENS, Model, batch_limits
+from worker.faust_app.model import GPU_BATCH_REVIEWS, GPU_BATCH_TOKENS, Model, batch_limits, load_model
 from worker.inference import Artifact
 from worker.inference.scores import Scores
 from worker.inference.session import Ids, Lengths
 from worker.logs import configure_logging
 from worker.metrics import Metrics
+from worker.records import Encoding
 from worker.settings import Settings
 
 
@@ -41,8 +44,27 @@ class FreeSession:
         return np.tile(np.array([0.25, 0.75], dtype=np.float32), (len(ids), 1))
 
 
+class FreeTokeniser:
+    """As many ids as the text may have pieces, without looking at it."""
+
+    pad_id = 0
+    max_length = 512
+
+    def __init__(self) -> None:
+        self._ids = np.ones(self.max_length, dtype=np.int32)
+
+    def encode_many(self, texts: Sequence[str]) -> list[Encoding]:
+        """Six characters a piece."""
+        return [Encoding(self._ids[: len(text) // 6 + 2], len(text) > 6 * self.max_length) for text in texts]
+
+
+def load_free_session(settings: Settings, metrics: Metrics) -> Model:
+    """A free session behind the real tokeniser."""
+    return dataclasses.replace(load_free(settings, metrics), tokenizer=Artifact.load(None).load_tokeniser())
+
+
 def load_free(settings: Settings, metrics: Metrics) -> Model:
-    """A free session with the batch limits of a large device: what is left is the worker itself."""
+    """A free model, tokeniser and session, with the batch limits of a large device: what is left is the worker."""
     artifact = Artifact.load(None)
     limits = batch_limits(settings, "free", artifact.max_length)
     limits = dataclasses.replace(
@@ -51,7 +73,7 @@ def load_free(settings: Settings, metrics: Metrics) -> Model:
         max_batch_reviews=GPU_BATCH_REVIEWS,
         window_reviews=settings.max_in_flight_reviews // 2,
     )
-    return Model("free@1", artifact.labels, artifact.load_tokeniser(), FreeSession(), limits)
+    return Model("free@1", artifact.labels, FreeTokeniser(), FreeSession(), limits)
 
 
 async def run_aiokafka(settings: Settings) -> None:
@@ -132,9 +154,10 @@ def main(name: str) -> int:
     settings = Settings()
     configure_logging("WARNING", "human")
     match name:
-        case "worker" | "free":
+        case "worker" | "free" | "free-session":
+            load = {"worker": load_model, "free": load_free, "free-session": load_free_session}[name]
             try:
-                return int(run_worker(settings) if name == "worker" else run_worker(settings, load=load_free))
+                return int(run_worker(settings, load=load))
             except WorkerError as error:
                 print(f"error: {error}", file=sys.stderr)
                 return int(exit_code(error))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -64,7 +65,7 @@ class RecordCollector:
 
         When the fuse blows, the entries before the last straw are still published.
         """
-        lanes: dict[tuple[str, int], list[Item]] = {}
+        lanes: dict[tuple[str, int], list[Item]] = defaultdict(list)
         classified = 0
         try:
             for entry, output in zip(entries, self._writer.write(entries), strict=True):
@@ -76,7 +77,7 @@ class RecordCollector:
                     self._fuse.record(True, outcome.reason)
                 else:
                     classified += 1
-                lanes.setdefault((output.topic, output.partition), []).append((output, entry, owner))
+                lanes[output.topic, output.partition].append((output, entry, owner))
             self._fuse.record_classified(classified)
         finally:
             for (topic, partition), items in lanes.items():

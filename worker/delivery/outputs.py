@@ -11,7 +11,7 @@ from worker.clock import Clock
 from worker.delivery.dead_letters import dead_letter
 from worker.errors import Reason, RecordError, Stage
 from worker.events import EventCodec, ResultWriter, rfc3339_ms
-from worker.records import Entry, OutputRecord, Prediction, Record
+from worker.records import Entry, OutputRecord, Prediction, Record, TopicPartition
 
 SOURCE_HEADER = "source"
 RECORD_OVERHEAD_BYTES = 128
@@ -67,6 +67,7 @@ class OutputWriter:
         self._output = output
         self._dead_letters = dead_letters
         self._clock = clock
+        self._source_prefixes: dict[TopicPartition, bytes] = {}
         self._surely_small = output.max_record_bytes - LARGEST_RESULT_BYTES
 
     def write(self, entries: Sequence[Entry]) -> list[OutputRecord]:
@@ -92,22 +93,18 @@ class OutputWriter:
     def _write(self, entry: Entry, classified_at: str) -> OutputRecord:
         record, outcome = entry.record, entry.outcome
         value = record.value
-        if isinstance(outcome, Prediction) and value is not None:
-            try:
-                value = self._codec.encode(value, entry.has_result, self._results.result(outcome, classified_at))
-            except RecordError as error:
-                return self.refuse(entry, error)
-        elif isinstance(outcome, RecordError):
-            return self.refuse(entry, outcome)
-        source = SOURCE_HEADER, record.source.encode()
-        output = OutputRecord(
-            self._output.topic,
-            self._partitioner.partition(record, self._output),
-            record.key,
-            value,
-            (*record.headers, source) if record.headers else (source,),
-            record.timestamp_ms,
-        )
+        if value is not None:
+            if isinstance(outcome, RecordError):
+                return self.refuse(entry, outcome)
+            if isinstance(outcome, Prediction):
+                try:
+                    value = self._codec.encode(value, entry.has_result, self._results.result(outcome, classified_at))
+                except RecordError as error:
+                    return self.refuse(entry, error)
+        source = SOURCE_HEADER, self._source_prefix(record.partition) + b"%d" % record.offset
+        partition = self._partitioner.partition(record, self._output)
+        headers = (*record.headers, source) if record.headers else (source,)
+        output = OutputRecord(self._output.topic, partition, record.key, value, headers, record.timestamp_ms)
         if record.headers or record.size_bytes > self._surely_small:
             size_bytes = record_bytes(output)
             if size_bytes > self._output.max_record_bytes:
@@ -115,6 +112,12 @@ class OutputWriter:
                     entry, size_bytes, f"{self._output.max_record_bytes}, the limit of {self._output.topic}"
                 )
         return output
+
+    def _source_prefix(self, partition: TopicPartition) -> bytes:
+        prefix = self._source_prefixes.get(partition)
+        if prefix is None:
+            prefix = self._source_prefixes[partition] = f"{partition.topic}/{partition.partition}/".encode()
+        return prefix
 
 
 def record_bytes(output: OutputRecord) -> int:

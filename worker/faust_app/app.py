@@ -20,7 +20,7 @@ NEVER_S = 2_000_000.0
 """About as long as fits into the protocol's milliseconds. Slow inference must not look like a dead consumer to the
 group: the session time-out says who is dead, and `Progress` says who is stuck."""
 BUFFERED_CHUNKS = 4
-MAX_POLL_RECORDS = 2048
+MAX_POLL_RECORDS = 4096
 MAX_PARTITION_FETCH_BYTES = 128 * 1024
 """Compressed, and some six times as much when unpacked: what is fetched ahead is memory that grows with the lag."""
 Intake = Callable[[Chunk], Awaitable[None]]

@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 ModelLoader = Callable[[Settings, Metrics], Model]
 REVOCATION_FLUSH_S = 3.0
 LAST_COMMIT_S = 3.0
+SWITCH_INTERVAL_S = 0.001
 STOP_TIMEOUT_S = 10.0
 
 
@@ -243,6 +245,9 @@ def run_worker(settings: Settings, *, load: ModelLoader = load_model) -> ExitCod
     # 700 new objects a tenth of the event loop's time goes into looking through them.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    # The event loop gives the interpreter lock up at every call of the system, and would then wait for up to 5 ms for a
+    # thread that prepares or fills in a batch.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     return asyncio.run(_run(settings, load))
 
 

@@ -107,6 +107,12 @@ class ChunkScheduler:
 
     def _chunks(self, fetched: Fetched) -> Iterator[Fetched]:
         records, follows = fetched.records, fetched.follows
+        if sum([len(record.value) for record in records if record.value]) <= MAX_CHUNK_BYTES:
+            for start in range(0, len(records), self.max_records):
+                chunk = records[start : start + self.max_records]
+                yield Fetched(fetched.generation, follows, chunk)
+                follows = chunk[-1].offset + 1
+            return
         start = size = 0
         for index, record in enumerate(records):
             size += len(record.value or b"")
