@@ -20,9 +20,9 @@ FULL_GROUP_RECORDS = 512
 GROUP_INTERVAL_S = 0.02
 LATE_GROUP_INTERVAL_S = 0.05
 LATE_S = 1.0
-"""A group has a cost of its own, whatever is in it: a batch, its share of a request, its acknowledgement. So a lane under
-load sends one at each multiple of the interval on the clock, all lanes together; the longer interval where the oldest
-event is `LATE_S` old already, as all are under a backlog. A lane that was idle sends at once."""
+"""A group has a cost of its own, whatever is in it: a batch, its share of a request, its acknowledgement. So a lane
+under load sends one at each multiple of the interval on the clock, all lanes together; the longer interval where the
+oldest event is `LATE_S` old already, as all are under a backlog. A lane that was idle sends at once."""
 
 
 class Owner(Protocol):
