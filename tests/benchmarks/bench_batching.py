@@ -7,8 +7,6 @@ The table of ``docs/batching.md`` comes from here.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import statistics
 import sys
 import time
@@ -24,6 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from entries import make_entry  # noqa: E402
 from review_lengths import REVIEWS, lognormal_lengths, review_texts  # noqa: E402
 
+from tests.benchmarks.machine import machine  # noqa: E402
 from worker.batching import Batch, BatchLimits, BatchQueue, ShapeLadder  # noqa: E402
 from worker.inference import Artifact, SessionOptions, open_session  # noqa: E402
 from worker.records import Encoding, Entry  # noqa: E402
@@ -158,19 +157,6 @@ def print_session(artifact: Artifact, encodings: list[Encoding], threads: int, r
             f"| {tokens} | {reviews} | {window} | {waste:.3f} | {len(encodings) / len(batches):.1f}"
             f" | {len(encodings) / elapsed:.0f} | {busy / alone:.2f} |"
         )
-
-
-def machine() -> str:
-    """Describe where the figures come from."""
-    cpu = platform.processor() or "unknown processor"
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        cpu = names[0] if names else cpu
-    load = os.getloadavg()[0]
-    return f"{cpu}, {os.cpu_count()} cores, load {load:.1f}; Python {platform.python_version()}, {platform.system()}"
 
 
 def main() -> None:
