@@ -13,7 +13,8 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 
 from worker.convert.artifact_writer import ArtifactDescription, write_artifact
-from worker.convert.checkpoint import AlbertShape, Checkpoint
+from worker.convert.shape import AlbertShape
+from worker.convert.sources.folder import read_folder
 from worker.inference.artifact import BUNDLED_PATH, PIECES
 
 Array = npt.NDArray[Any]
@@ -62,8 +63,8 @@ def write_checkpoint(path: Path, seed: int = 0, **overrides: Any) -> Path:
 
 def write_tiny_artifact(path: Path, precision: str = "fp32", seed: int = 0, **overrides: Any) -> Path:
     """A whole artifact folder with random weights and the bundled vocabulary."""
-    checkpoint = Checkpoint.load(write_checkpoint(path.with_name(path.name + "-checkpoint"), seed, **overrides))
-    write_artifact(checkpoint, path, ArtifactDescription("tiny", "1.2.3", precision, lower_case=True))
+    checkpoint = write_checkpoint(path.with_name(path.name + "-checkpoint"), seed, **overrides)
+    write_artifact(read_folder(checkpoint), path, ArtifactDescription("tiny", "1.2.3", precision))
     return path
 
 

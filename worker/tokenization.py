@@ -54,22 +54,27 @@ def _lower_characters(text: str) -> str:
 class Tokenizer:
     """Encodes texts for one model. Thread-safe; SentencePiece releases the GIL while it encodes.
 
-    Raises `ArtifactError` when `model_path` is no SentencePiece model or lacks one of ALBERT's special pieces.
+    `model` is the path of a SentencePiece model, or its bytes. Raises `ArtifactError` when it is none, or lacks one of
+    ALBERT's special pieces.
     """
 
-    def __init__(self, model_path: Path, *, max_length: int, lower_case: bool) -> None:
+    def __init__(self, model: Path | bytes, *, max_length: int, lower_case: bool) -> None:
         self._pieces = sentencepiece.SentencePieceProcessor()
+        name = model if isinstance(model, Path) else "the vocabulary"
         try:
-            self._pieces.Load(str(model_path))
+            if isinstance(model, Path):
+                self._pieces.Load(str(model))
+            else:
+                self._pieces.LoadFromSerializedProto(model)
         except (OSError, RuntimeError) as error:
-            raise ArtifactError(f"{model_path}: not a SentencePiece model ({error})") from error
+            raise ArtifactError(f"{name}: not a SentencePiece model ({error})") from error
         self.max_length = max_length
         self.lower_case = lower_case
         self.vocabulary_size = len(self._pieces)
         self._special_ids = {piece: self._pieces.PieceToId(piece) for piece in SPECIAL_PIECES}
         for piece, piece_id in self._special_ids.items():
             if self._pieces.IdToPiece(piece_id) != piece:
-                raise ArtifactError(f"{model_path}: ALBERT's special piece {piece} is missing")
+                raise ArtifactError(f"{name}: ALBERT's special piece {piece} is missing")
         self._unknown_id = self._special_ids["<unk>"]
         pieces: list[str] = self._pieces.IdToPiece(list(range(self.vocabulary_size)))
         self._digit_comma_ids = frozenset(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from worker.convert.checkpoint import Checkpoint, CheckpointError
 from worker.convert.graph import build_graph
 from worker.convert.precision import PRECISIONS
 from worker.inference.artifact import CONFIG, GRAPH, HASHED_FILES, MANIFEST, MANIFEST_FORMAT, PIECES
-from worker.tokenization import Tokenizer
 
 CONFIG_KEYS = (
     "architectures",
@@ -47,28 +45,15 @@ class ArtifactDescription:
     name: str
     version: str
     precision: str
-    lower_case: bool
-    max_length: int | None = None
-    """Longest encoding in tokens; None takes all that the model has places for."""
 
 
 def write_artifact(checkpoint: Checkpoint, out: Path, description: ArtifactDescription) -> None:
     """Convert `checkpoint` into the artifact folder `out`, made where it is missing.
 
-    Raises `CheckpointError` where the checkpoint or the description does not allow it.
+    Raises `CheckpointError` where the description does not allow it.
     """
     if description.precision not in PRECISIONS:
         raise CheckpointError(f"precision {description.precision!r} is none of {', '.join(PRECISIONS)}")
-    places = checkpoint.shape.max_position_embeddings
-    max_length = description.max_length or places
-    if not 3 <= max_length <= places:
-        raise CheckpointError(f"max_length {max_length} is outside of 3 to {places}, the places that the model has")
-    pieces = Tokenizer(checkpoint.pieces_path, max_length=max_length, lower_case=description.lower_case)
-    if pieces.vocabulary_size > checkpoint.shape.vocab_size:
-        raise CheckpointError(
-            f"{checkpoint.pieces_path}: {pieces.vocabulary_size} pieces, but the model knows only"
-            f" {checkpoint.shape.vocab_size}; it belongs to another model"
-        )
     model = build_graph(
         checkpoint.shape,
         checkpoint.weights,
@@ -77,8 +62,9 @@ def write_artifact(checkpoint: Checkpoint, out: Path, description: ArtifactDescr
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / GRAPH).write_bytes(model.SerializeToString(deterministic=True))
-    shutil.copyfile(checkpoint.pieces_path, out / PIECES)
+    (out / PIECES).write_bytes(checkpoint.pieces)
     _write_json(out / CONFIG, {key: checkpoint.config[key] for key in CONFIG_KEYS if key in checkpoint.config})
+    source = checkpoint.provenance
     _write_json(
         out / MANIFEST,
         {
@@ -86,15 +72,15 @@ def write_artifact(checkpoint: Checkpoint, out: Path, description: ArtifactDescr
             "name": description.name,
             "version": description.version,
             "precision": description.precision,
-            "max_length": max_length,
-            "lower_case": description.lower_case,
+            "max_length": checkpoint.max_length,
+            "lower_case": checkpoint.lower_case,
             "sha256": {name: _sha256(out / name) for name in HASHED_FILES},
             "source": {
-                "kind": "huggingface",
-                "sha256": {
-                    name: _sha256(checkpoint.path / name)
-                    for name in ("model.safetensors", "config.json", "spiece.model")
-                },
+                "kind": source.kind,
+                "location": source.location,
+                "revision": source.revision,
+                "sha256": dict(source.files),
+                "notes": list(source.notes),
             },
         },
     )

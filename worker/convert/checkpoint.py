@@ -1,184 +1,158 @@
-"""A trained ALBERT classifier as it lies on disk: Hugging Face's folder, checked before anything is built from it."""
+"""What a source of a model is read into: a whole, checked ALBERT classifier, or a graph to use as it is."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from worker.convert.shape import AlbertShape, CheckpointError, Weights, checked_weights, with_labels
+from worker.tokenization import Tokenizer
 
-from worker.errors import ArtifactError
+__all__ = ["AlbertShape", "Checkpoint", "CheckpointError", "ForeignGraph", "Provenance", "Source", "SourceOptions"]
 
-Weights = Mapping[str, npt.NDArray[np.float32]]
-"""Hugging Face's parameter names, and their values in float32."""
-
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
-
-
-class CheckpointError(ArtifactError):
-    """The checkpoint is no ALBERT classifier, or not a whole one."""
+MIN_LENGTH = 3
+"""``[CLS]``, one piece, ``[SEP]``."""
 
 
 @dataclass(frozen=True)
-class AlbertShape:
-    """What the graph needs to know of a ``config.json``; the names are Hugging Face's."""
+class SourceOptions:
+    """What a person says about a source; None leaves it to the source."""
 
-    vocab_size: int
-    embedding_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_hidden_groups: int
-    inner_group_num: int
-    num_attention_heads: int
-    max_position_embeddings: int
-    type_vocab_size: int
-    layer_norm_eps: float
-    hidden_act: str
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] | None = None
+    """Names of the labels, in the order of the model's outputs."""
+    lower_case: bool | None = None
+    """Whether the model was trained on lower-cased text."""
+    max_length: int | None = None
+    """Longest encoding in tokens."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub repository."""
+    token: str | None = field(default=None, repr=False)
+    """Secret that opens a private hub repository; never logged."""
+    cache: str | None = None
+    """Folder of the hub's cache; None takes the hub's own default."""
+    offline: bool = False
+    """Use the hub's cache only."""
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> AlbertShape:
-        """Read a ``config.json``; raises `CheckpointError` for another family of models or one that cannot be built."""
-        family = config.get("model_type")
-        if family != "albert":
-            raise CheckpointError(f"config.json: model_type is {family!r}, and only 'albert' is supported")
-        shape = cls(
-            vocab_size=_size(config, "vocab_size"),
-            embedding_size=_size(config, "embedding_size"),
-            hidden_size=_size(config, "hidden_size"),
-            intermediate_size=_size(config, "intermediate_size"),
-            num_hidden_layers=_size(config, "num_hidden_layers"),
-            num_hidden_groups=_size(config, "num_hidden_groups", 1),
-            inner_group_num=_size(config, "inner_group_num", 1),
-            num_attention_heads=_size(config, "num_attention_heads"),
-            max_position_embeddings=_size(config, "max_position_embeddings", 512),
-            type_vocab_size=_size(config, "type_vocab_size", 2),
-            layer_norm_eps=float(config.get("layer_norm_eps", 1e-12)),
-            hidden_act=str(config.get("hidden_act", "gelu_new")),
-            labels=read_labels(config),
-        )
-        if shape.hidden_act not in ACTIVATIONS:
-            raise CheckpointError(f"config.json: hidden_act {shape.hidden_act!r} is none of {', '.join(ACTIVATIONS)}")
-        if shape.hidden_size % shape.num_attention_heads:
-            raise CheckpointError("config.json: hidden_size is not a multiple of num_attention_heads")
-        if config.get("position_embedding_type", "absolute") != "absolute":
-            raise CheckpointError("config.json: only position_embedding_type 'absolute' is supported")
-        return shape
 
-    @property
-    def layers(self) -> list[str]:
-        """The weights' prefix of each layer to compute, in order; layers that share weights share the prefix."""
-        prefixes: list[str] = []
-        for layer in range(self.num_hidden_layers):
-            group = int(layer / (self.num_hidden_layers / self.num_hidden_groups))
-            prefixes.extend(
-                f"albert.encoder.albert_layer_groups.{group}.albert_layers.{inner}."
-                for inner in range(self.inner_group_num)
-            )
-        return prefixes
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model came from: it goes into the manifest and the model card."""
 
-    def expected_weights(self) -> dict[str, tuple[int, ...]]:
-        """Every parameter that the classifier needs, and its shape."""
-        hidden, inner, embedding = self.hidden_size, self.intermediate_size, self.embedding_size
-        expected: dict[str, tuple[int, ...]] = {
-            "albert.embeddings.word_embeddings.weight": (self.vocab_size, embedding),
-            "albert.embeddings.position_embeddings.weight": (self.max_position_embeddings, embedding),
-            "albert.embeddings.token_type_embeddings.weight": (self.type_vocab_size, embedding),
-            **_normalisation("albert.embeddings.LayerNorm", embedding),
-            **_linear("albert.encoder.embedding_hidden_mapping_in", embedding, hidden),
-            **_linear("albert.pooler", hidden, hidden),
-            **_linear("classifier", hidden, len(self.labels)),
-        }
-        for prefix in dict.fromkeys(self.layers):
-            for part in ("query", "key", "value", "dense"):
-                expected |= _linear(f"{prefix}attention.{part}", hidden, hidden)
-            expected |= _normalisation(f"{prefix}attention.LayerNorm", hidden)
-            expected |= _linear(f"{prefix}ffn", hidden, inner)
-            expected |= _linear(f"{prefix}ffn_output", inner, hidden)
-            expected |= _normalisation(f"{prefix}full_layer_layer_norm", hidden)
-        return expected
+    kind: str
+    """``huggingface``, ``hub``, ``sparknlp-tensorflow``, ``sparknlp-onnx`` or ``onnx``."""
+    location: str
+    """As a person would name it: a hub id, or the name of the file or folder without the path to it."""
+    revision: str | None = None
+    """Commit of a hub repository."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of each file that was read, by its name inside the source."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of how it was read, a line each."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole, checked ALBERT classifier."""
+    """A whole, checked ALBERT classifier, in memory. Make it with `checkpoint_from`."""
 
-    path: Path
     config: Mapping[str, Any]
+    """Hugging Face's ``config.json``, with labels that somebody has named."""
     shape: AlbertShape
     weights: Weights
-
-    @classmethod
-    def load(cls, path: Path) -> Checkpoint:
-        """Read ``config.json`` and ``model.safetensors`` of a folder; raises `CheckpointError`."""
-        config = read_config(path / "config.json")
-        shape = AlbertShape.from_config(config)
-        weights_path = path / "model.safetensors"
-        try:
-            stored = load_file(weights_path)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{weights_path}: not a readable safetensors file ({error})") from error
-        return cls(path, config, shape, checked_weights(stored, shape))
+    pieces: bytes = field(repr=False)
+    """The SentencePiece model."""
+    lower_case: bool
+    max_length: int
+    """Longest encoding in tokens, ``[CLS]`` and ``[SEP]`` included."""
+    provenance: Provenance
+    original_graph: bytes | None = field(default=None, repr=False)
+    """The source's own ONNX model, where it is one: what `verify` compares with."""
 
     @property
-    def pieces_path(self) -> Path:
-        """The SentencePiece model that belongs to it."""
-        return self.path / "spiece.model"
+    def labels(self) -> tuple[str, ...]:
+        """In the order of the model's outputs."""
+        return self.shape.labels
+
+    def tokeniser(self) -> Tokenizer:
+        """A tokeniser as the model was trained with; raises `worker.errors.ArtifactError`."""
+        return Tokenizer(self.pieces, max_length=self.max_length, lower_case=self.lower_case)
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; raises `CheckpointError`."""
-    try:
-        config = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a readable JSON file ({error})") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path}: not a JSON object")
-    return config
+@dataclass(frozen=True)
+class ForeignGraph:
+    """An ONNX classifier whose weights could not be found by structure, to be used as it is.
+
+    Its inputs are ``input_ids`` with ``attention_mask`` or ``lengths``, and perhaps ``token_type_ids``; its output has
+    a score for each label (checked by whoever makes it, in the way `worker.inference.session` does).
+    """
+
+    graph: bytes = field(repr=False)
+    """The ONNX model, weights included."""
+    reason: str
+    """Why it could not be rebuilt, for a person."""
+    config: Mapping[str, Any]
+    """At least ``id2label``, ``vocab_size`` and ``max_position_embeddings``, by Hugging Face's names."""
+    labels: tuple[str, ...]
+    pieces: bytes = field(repr=False)
+    lower_case: bool
+    max_length: int
+    provenance: Provenance
+
+    def tokeniser(self) -> Tokenizer:
+        """See `Checkpoint.tokeniser`."""
+        return Tokenizer(self.pieces, max_length=self.max_length, lower_case=self.lower_case)
 
 
-def read_labels(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The labels of ``id2label`` in the order of their ids; raises `CheckpointError` where an id is missing."""
-    names = config.get("id2label")
-    if not isinstance(names, dict) or not names:
-        raise CheckpointError('config.json: id2label is missing; it names the labels, e.g. {"0": "neg", "1": "pos"}')
-    if set(names) != {str(index) for index in range(len(names))}:
-        raise CheckpointError("config.json: the ids of id2label must be 0, 1, 2, ... without a gap")
-    return tuple(str(names[str(index)]) for index in range(len(names)))
+Source = Checkpoint | ForeignGraph
 
 
-def checked_weights(stored: Mapping[str, npt.NDArray[Any]], shape: AlbertShape) -> Weights:
-    """The parameters that the classifier needs, as float32; raises `CheckpointError` for a missing or wrong one."""
-    weights = {}
-    for name, expected in shape.expected_weights().items():
-        if name not in stored:
-            raise CheckpointError(f"weight {name} is missing: is this an AlbertForSequenceClassification?")
-        value = np.asarray(stored[name])
-        if value.shape != expected:
-            raise CheckpointError(f"weight {name} has the shape {value.shape} where config.json asks for {expected}")
-        weights[name] = value.astype(np.float32)
-        if not np.isfinite(weights[name]).all():
-            raise CheckpointError(f"weight {name} holds values that are not finite")
-    return weights
+def checkpoint_from(
+    config: Mapping[str, Any],
+    weights: Mapping[str, Any],
+    pieces: bytes,
+    provenance: Provenance,
+    options: SourceOptions,
+    *,
+    lower_case: bool,
+    max_length: int | None = None,
+    original_graph: bytes | None = None,
+) -> Checkpoint:
+    """Check everything that a source has said, and put it together.
+
+    `config` and `weights` have Hugging Face's names; weights of any float type become float32. `lower_case` and
+    `max_length` are what the source says (None: all places that the model has); `options` come before them.
+    Raises `CheckpointError`, one line, for whatever does not fit.
+    """
+    named = with_labels(config, options.labels)
+    shape = AlbertShape.from_config(named)
+    checkpoint = Checkpoint(
+        config=named,
+        shape=shape,
+        weights=checked_weights(weights, shape),
+        pieces=pieces,
+        lower_case=lower_case if options.lower_case is None else options.lower_case,
+        max_length=_length(options.max_length, max_length, shape.max_position_embeddings),
+        provenance=provenance,
+        original_graph=original_graph,
+    )
+    check_pieces(checkpoint.tokeniser(), shape.vocab_size)
+    return checkpoint
 
 
-def _linear(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+def check_pieces(tokeniser: Tokenizer, vocab_size: int) -> None:
+    """Raise `CheckpointError` where the vocabulary has more pieces than the model has embeddings."""
+    if tokeniser.vocabulary_size > vocab_size:
+        raise CheckpointError(
+            f"the SentencePiece vocabulary has {tokeniser.vocabulary_size} pieces, but the model knows only"
+            f" {vocab_size}; it belongs to another model"
+        )
 
 
-def _normalisation(name: str, size: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
-
-
-def _size(config: Mapping[str, Any], name: str, default: int | None = None) -> int:
-    value = config.get(name, default)
-    if not isinstance(value, int) or value < 1:
-        raise CheckpointError(f"config.json: {name} must be a whole number above 0, not {value!r}")
-    return value
+def _length(chosen: int | None, said: int | None, places: int) -> int:
+    if chosen is None:
+        return min(said or places, places)
+    if not MIN_LENGTH <= chosen <= places:
+        raise CheckpointError(
+            f"max_length {chosen} is outside of {MIN_LENGTH} to {places}, the places that the model has"
+        )
+    return chosen

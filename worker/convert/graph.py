@@ -14,8 +14,8 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 
-from worker.convert.checkpoint import AlbertShape, Weights
 from worker.convert.precision import PRECISIONS, Precision, Projection
+from worker.convert.shape import AlbertShape, Weights
 from worker.convert.writer import MICROSOFT, GraphWriter, tensor_info
 
 INPUT_IDS, LENGTHS, LOGITS = "input_ids", "lengths", "logits"

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from worker.convert.checkpoint import Weights
+from worker.convert.shape import Weights
 from worker.convert.writer import MICROSOFT, GraphWriter
 
 INT8_WEIGHT_LIMIT = 64

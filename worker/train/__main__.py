@@ -13,7 +13,7 @@ import torch
 from transformers import AlbertForSequenceClassification
 
 from worker.convert.artifact_writer import ArtifactDescription, write_artifact
-from worker.convert.checkpoint import Checkpoint
+from worker.convert.sources.folder import read_folder
 from worker.tokenization import Tokenizer
 from worker.train.data import LabelledReviews, split_reviews
 from worker.train.embeddings import cooccurrence_embeddings
@@ -111,8 +111,8 @@ def main(data: Path, out: Path, seed: int, threads: int, limit: int, stop_after:
     }
     (out / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
     report(json.dumps(summary))
-    description = ArtifactDescription(ARTIFACT_NAME, version, "int8", lower_case=True)
-    write_artifact(Checkpoint.load(out), out / "artifact", description)
+    description = ArtifactDescription(ARTIFACT_NAME, version, "int8")
+    write_artifact(read_folder(out), out / "artifact", description)
     report(f"{ARTIFACT_NAME}@{version} written to {out / 'artifact'}")
 
 

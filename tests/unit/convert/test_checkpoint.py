@@ -11,7 +11,8 @@ import pytest
 from albert_reference import TINY, random_weights, write_checkpoint
 from safetensors.numpy import save_file
 
-from worker.convert.checkpoint import AlbertShape, Checkpoint, CheckpointError, checked_weights
+from worker.convert.shape import AlbertShape, CheckpointError, checked_weights
+from worker.convert.sources.folder import read_folder
 
 
 @pytest.mark.parametrize(
@@ -63,9 +64,9 @@ def test_half_precision_weights_become_float32() -> None:
 
 def test_other_weights_in_the_file_do_no_harm(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path / "checkpoint")
-    shape = Checkpoint.load(path).shape
+    shape = read_folder(path).shape
     save_file(random_weights(shape) | {"predictions.bias": np.zeros(1, dtype=np.float32)}, path / "model.safetensors")
-    assert "predictions.bias" not in Checkpoint.load(path).weights
+    assert "predictions.bias" not in read_folder(path).weights
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
@@ -73,14 +74,14 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path, name: str) -> None:
     path = write_checkpoint(tmp_path / "checkpoint")
     (path / name).write_bytes(b"{")
     with pytest.raises(CheckpointError, match=name):
-        Checkpoint.load(path)
+        read_folder(path)
     (path / name).unlink()
     with pytest.raises(CheckpointError, match=name):
-        Checkpoint.load(path)
+        read_folder(path)
 
 
 def test_a_configuration_that_is_no_object_is_refused(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path / "checkpoint")
     (path / "config.json").write_text(json.dumps([1]))
     with pytest.raises(CheckpointError, match="not a JSON object"):
-        Checkpoint.load(path)
+        read_folder(path)

@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 from albert_reference import TINY, random_weights, reference_logits, softmax
 
-from worker.convert.checkpoint import AlbertShape
 from worker.convert.graph import build_graph
+from worker.convert.shape import AlbertShape
 
 SHAPES: dict[str, dict[str, Any]] = {
     "two layers": {},

@@ -16,7 +16,7 @@ import pytest
 from albert_reference import reference_logits, softmax, write_tiny_artifact
 from onnx import TensorProto, helper
 
-from worker.convert.checkpoint import Checkpoint
+from worker.convert.sources.folder import read_folder
 from worker.errors import ArtifactError, InferenceError, OutOfMemoryError, UsageError
 from worker.inference import Artifact, ClassifierSession, SessionOptions, open_session, providers
 from worker.inference.artifact import GRAPH, MANIFEST
@@ -79,7 +79,7 @@ def test_a_converted_model_says_what_the_reference_says(tiny: Path) -> None:
 
     scores = session.predict(IDS, LENGTHS)
 
-    checkpoint = Checkpoint.load(tiny.with_name("tiny-checkpoint"))
+    checkpoint = read_folder(tiny.with_name("tiny-checkpoint"))
     expected = softmax(reference_logits(checkpoint.shape, dict(checkpoint.weights), IDS, LENGTHS))
     assert session.provider == "cpu"
     assert scores.dtype == np.float32

@@ -1,0 +1,5 @@
+"""``reviews-worker model``: import, inspect, verify and evaluate models."""
+
+from worker.cli.model.commands import command
+
+__all__ = ["command"]

@@ -1,0 +1,1 @@
+"""Measuring a model on labelled reviews: figures, calibration, pictures. Apart: the worker never imports this."""
