@@ -1,0 +1,85 @@
+"""``reviews-worker model inspect``: what an artifact is, and where it came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from worker.inference.artifact import CONFIG, MANIFEST, Artifact
+from worker.inference.golden import GoldenSet
+
+_SHAPE = (
+    ("layers", "num_hidden_layers"),
+    ("groups", "num_hidden_groups"),
+    ("hidden", "hidden_size"),
+    ("heads", "num_attention_heads"),
+    ("feed-forward", "intermediate_size"),
+    ("embedding", "embedding_size"),
+    ("vocabulary", "vocab_size"),
+    ("activation", "hidden_act"),
+)
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(artifact: Path, as_json: bool) -> None:
+    """Say what the artifact in the folder ARTIFACT is, and where it came from.
+
+    Checks all files against their hashes; computes nothing.
+    """
+    found = Artifact.load(artifact)
+    found.load_tokeniser()
+    golden = GoldenSet.load(found.golden_path)
+    manifest = json.loads((found.path / MANIFEST).read_bytes())
+    config = json.loads((found.path / CONFIG).read_bytes())
+    if as_json:
+        sizes = {name: (found.path / name).stat().st_size for name in sorted(found.files)}
+        members = {**manifest, "labels": found.labels, "config": config, "bytes": sizes}
+        click.echo(orjson.dumps(members | {"golden_reviews": len(golden.reviews)}).decode())
+        return
+    for name, value in _lines(found, manifest, config, golden):
+        click.echo(f"{name:<12}{value}")
+
+
+def _lines(
+    artifact: Artifact, manifest: Mapping[str, Any], config: Mapping[str, Any], golden: GoldenSet
+) -> Iterator[tuple[str, str]]:
+    yield "model", f"{artifact.identity} ({artifact.precision})"
+    yield "labels", ", ".join(artifact.labels)
+    case = "lower-cased text" if artifact.lower_case else "text as it is"
+    yield "reads", f"{case}, {artifact.max_length} tokens at most"
+    shape = [f"{name} {config[key]}" for name, key in _SHAPE if key in config]
+    yield "shape", ", ".join(shape)
+    graph = manifest.get("graph", {})
+    built = graph.get("kind") == "built"
+    yield "graph", "built for ALBERT from the weights" if built else f"used as it is: {graph.get('why', '')}"
+    for note in graph.get("notes", ()):
+        yield "", note
+    source = manifest.get("source", {})
+    revision = f", revision {source['revision']}" if source.get("revision") else ""
+    yield "source", f"{source.get('location', 'unknown')} ({source.get('kind', 'unknown')}{revision})"
+    for note in source.get("notes", ()):
+        yield "", note
+    for name, digest in source.get("sha256", {}).items():
+        yield "", f"{name}  sha256 {digest}"
+    compared = manifest.get("compared")
+    if compared:
+        yield "compared", _compared(compared)
+    yield "golden set", f"{len(golden.reviews)} texts, tolerance {golden.tolerance:g}"
+    for name in sorted(artifact.files):
+        yield "file", f"{name}, {(artifact.path / name).stat().st_size:,} bytes"
+
+
+def _compared(compared: Mapping[str, Any]) -> str:
+    accuracy = compared.get("accuracy_change")
+    said = "" if accuracy is None else f", accuracy {accuracy:+.4f}"
+    return (
+        f"with {compared['reference']} on {compared['texts']} {compared['kind']}: largest difference"
+        f" {compared['largest_difference']:.2g}, {compared['moved']} labels moved{said}"
+    )

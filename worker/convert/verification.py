@@ -1,0 +1,112 @@
+"""Whether an artifact says what its source says, text by text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from worker.classifier import Classifier
+from worker.convert.checkpoint import Source
+from worker.convert.reference import Reference, reference_ids, reference_of
+from worker.convert.shape import CheckpointError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What counts as the same."""
+
+    difference: float
+    """Largest difference of a probability."""
+    agreement: float
+    """Smallest share of texts with the same label."""
+
+
+LIMITS = {"fp32": Limits(1e-5, 1.0), "fp16": Limits(0.01, 0.995), "int8": Limits(0.1, 0.995)}
+"""By precision. int8 moves the probabilities of undecided reviews by some hundredths; what counts there is the labels."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came out of a comparison."""
+
+    texts: int
+    largest_difference: float
+    """Of a probability."""
+    mean_difference: float
+    """Mean over the texts of the largest difference of each."""
+    moved: int
+    """Texts with another label."""
+    undecided: int
+    """Those of them where the source's two best labels are nearer than the limit of the difference."""
+    other_tokens: int | None
+    """Texts with other tokens; None where nobody but us could say them (transformers is not installed)."""
+    reference: str
+    reference_per_second: float
+    """Texts a second, one after the other."""
+    artifact_per_second: float
+    """Texts a second, in our own batches, tokenising included."""
+
+    @property
+    def agreement(self) -> float:
+        """Share of texts with the same label."""
+        return 1 - self.moved / self.texts
+
+    def faults(self, limits: Limits) -> list[str]:
+        """What is not within `limits`, a line each."""
+        faults = []
+        if not self.largest_difference <= limits.difference:
+            faults.append(f"a probability differs by {self.largest_difference:.2g}; the limit is {limits.difference:g}")
+        if self.agreement < limits.agreement and self.moved > self.undecided:
+            faults.append(f"{self.agreement:.2%} of the labels are the same; the limit is {limits.agreement:.2%}")
+        if self.other_tokens:
+            faults.append(f"{self.other_tokens} texts have other tokens")
+        return faults
+
+
+def verify(
+    classifier: Classifier, source: Source, texts: Sequence[str], limits: Limits, reference: Reference | None = None
+) -> Verification:
+    """Compute `texts` by both.
+
+    Raises `CheckpointError` where they cannot be compared, and `worker.errors.InferenceError` where one of them fails.
+    """
+    if classifier.labels != source.labels:
+        raise CheckpointError(
+            f"the artifact's labels are {', '.join(classifier.labels)}, those of the source {', '.join(source.labels)};"
+            " name the source's with --labels"
+        )
+    reference = reference or reference_of(source)
+    encodings = source.tokeniser().encode_many(texts)
+    reference.scores(encodings[:1])  # what is done once is not counted
+    classifier.predict(texts[:1])
+    started = time.perf_counter()
+    expected = reference.scores(encodings)
+    reference_ended = time.perf_counter()
+    answers = classifier.predict(texts)
+    ended = time.perf_counter()
+    scores = np.array([[answer.scores[label] for label in source.labels] for answer in answers])
+    differences = np.abs(scores - expected).max(axis=1)
+    moved = scores.argmax(axis=1) != expected.argmax(axis=1)
+    best = np.sort(expected, axis=1)
+    return Verification(
+        texts=len(texts),
+        largest_difference=float(differences.max()),
+        mean_difference=float(differences.mean()),
+        moved=int(moved.sum()),
+        undecided=int((moved & (best[:, -1] - best[:, -2] <= 2 * limits.difference)).sum()),
+        other_tokens=_other_tokens(classifier, source, texts),
+        reference=reference.name,
+        reference_per_second=len(texts) / (reference_ended - started),
+        artifact_per_second=len(texts) / (ended - reference_ended),
+    )
+
+
+def _other_tokens(classifier: Classifier, source: Source, texts: Sequence[str]) -> int | None:
+    expected = reference_ids(source, texts)
+    if expected is None:
+        return None
+    found = classifier.tokeniser.encode_many(texts)
+    return sum(list(encoding.ids) != ids for encoding, ids in zip(found, expected, strict=True))
