@@ -67,7 +67,7 @@ class Artifact:
             raise manifest.error(f"its format is {number}, and this version of the worker reads {MANIFEST_FORMAT}")
         hashes = manifest.mapping("sha256")
         for name in (*REQUIRED_FILES, *(name for name in hashes if name not in REQUIRED_FILES)):
-            if Path(name).name != name:
+            if not name or Path(name).name != name:
                 raise manifest.error(f"sha256 lists {name!r}, which is no name of a file in this folder")
             _check_hash(folder / name, hashes.get(name))
         config = _Document.read(folder / CONFIG)
