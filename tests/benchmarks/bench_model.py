@@ -172,9 +172,7 @@ def run(checkpoint: Path, folder: Path, arguments: argparse.Namespace) -> None:
         subject.name: max(medians[subject.name].values()) * flops[subject.ours] / peaks[subject.precision]
         for subject in subjects
     }
-    rows = [
-        [name, *(medians[name][way] for way in ways), sizes[name] / 1e6, f"{shares[name]:.0%}"] for name in medians
-    ]
+    rows = [[name, *(medians[name][way] for way in ways), sizes[name] / 1e6, f"{shares[name]:.0%}"] for name in medians]
     header = ["reviews/s", *(f"batch {way}" if way != OWN else "our batcher" for way in ways), "MB", "share of peak"]
     table("Medians of the rounds; batches of 1, 8 and 32 in arrival order", header, rows)
     reached = targets(rates)

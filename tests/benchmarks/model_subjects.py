@@ -64,7 +64,8 @@ def export_plain(model: AlbertForSequenceClassification, path: Path) -> Path:
             str(path),
             input_names=["input_ids", "attention_mask", "token_type_ids"],
             output_names=["logits"],
-            dynamic_axes=dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), axes) | {"logits": {0: "batch"}},
+            dynamic_axes=dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), axes)
+            | {"logits": {0: "batch"}},
             opset_version=17,
             dynamo=False,
         )

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from worker.convert.checkpoint import Checkpoint, CheckpointError
+from worker.convert.external import move_weights
 from worker.convert.graph import build_graph
-from worker.convert.precision import PRECISIONS
-from worker.inference.artifact import CONFIG, GRAPH, HASHED_FILES, MANIFEST, MANIFEST_FORMAT, PIECES
+from worker.convert.precision import PRECISIONS, HalfPlan
+from worker.convert.ranges import calibration_ids, half_plan
+from worker.inference.artifact import CONFIG, GRAPH, MANIFEST, MANIFEST_FORMAT, PADDING_FREE_GRAPH, PIECES, WEIGHTS
 
 CONFIG_KEYS = (
     "architectures",
@@ -50,45 +52,65 @@ class ArtifactDescription:
 def write_artifact(checkpoint: Checkpoint, out: Path, description: ArtifactDescription) -> None:
     """Convert `checkpoint` into the artifact folder `out`, made where it is missing.
 
-    Raises `CheckpointError` where the description does not allow it.
+    Float artifacts have a second graph for GPUs, and their weights in a file of their own, which both graphs read.
+    Half precision is measured first, which takes seconds. Raises `CheckpointError` where the description or the model
+    does not allow it.
     """
     if description.precision not in PRECISIONS:
         raise CheckpointError(f"precision {description.precision!r} is none of {', '.join(PRECISIONS)}")
-    model = build_graph(
-        checkpoint.shape,
-        checkpoint.weights,
-        precision=description.precision,
-        metadata={"name": description.name, "version": description.version},
-    )
+    plan = _half_plan(checkpoint) if description.precision == "fp16" else None
     out.mkdir(parents=True, exist_ok=True)
-    (out / GRAPH).write_bytes(model.SerializeToString(deterministic=True))
-    (out / PIECES).write_bytes(checkpoint.pieces)
-    _write_json(out / CONFIG, {key: checkpoint.config[key] for key in CONFIG_KEYS if key in checkpoint.config})
+    files = {
+        **_graphs(checkpoint, description, plan),
+        PIECES: checkpoint.pieces,
+        CONFIG: _json({key: checkpoint.config[key] for key in CONFIG_KEYS if key in checkpoint.config}),
+    }
+    for name, content in files.items():
+        (out / name).write_bytes(content)
     source = checkpoint.provenance
-    _write_json(
-        out / MANIFEST,
-        {
-            "format": MANIFEST_FORMAT,
-            "name": description.name,
-            "version": description.version,
-            "precision": description.precision,
-            "max_length": checkpoint.max_length,
-            "lower_case": checkpoint.lower_case,
-            "sha256": {name: _sha256(out / name) for name in HASHED_FILES},
-            "source": {
-                "kind": source.kind,
-                "location": source.location,
-                "revision": source.revision,
-                "sha256": dict(source.files),
-                "notes": list(source.notes),
-            },
+    manifest = {
+        "format": MANIFEST_FORMAT,
+        "name": description.name,
+        "version": description.version,
+        "precision": description.precision,
+        "max_length": checkpoint.max_length,
+        "lower_case": checkpoint.lower_case,
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        "source": {
+            "kind": source.kind,
+            "location": source.location,
+            "revision": source.revision,
+            "sha256": dict(source.files),
+            "notes": list(source.notes),
         },
-    )
+    }
+    if plan is not None:
+        manifest["precision_notes"] = list(plan.notes)
+    (out / MANIFEST).write_bytes(_json(manifest))
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _half_plan(checkpoint: Checkpoint) -> HalfPlan:
+    rows = calibration_ids(checkpoint.shape, checkpoint.tokeniser(), checkpoint.max_length)
+    return half_plan(checkpoint.shape, checkpoint.weights, rows)
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def _graphs(checkpoint: Checkpoint, description: ArtifactDescription, plan: HalfPlan | None) -> dict[str, bytes]:
+    """The graphs and their weights, by the name of the file."""
+    paddings = {GRAPH: False} if description.precision == "int8" else {GRAPH: False, PADDING_FREE_GRAPH: True}
+    models = {
+        name: build_graph(
+            checkpoint.shape,
+            checkpoint.weights,
+            precision=description.precision,
+            plan=plan,
+            padding_free=padding_free,
+            metadata={"name": description.name, "version": description.version},
+        )
+        for name, padding_free in paddings.items()
+    }
+    weights = {WEIGHTS: move_weights(list(models.values()), WEIGHTS)} if len(models) > 1 else {}
+    return {name: model.SerializeToString(deterministic=True) for name, model in models.items()} | weights
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

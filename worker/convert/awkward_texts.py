@@ -33,7 +33,7 @@ AWKWARD_TEXTS: tuple[str, ...] = (
     "a b c d e f g h i j k l m n o p q r s t u v w x y z",
     "no no no no no no no no no no no no no no no no",
     "http://example.org/a?b=c&d=%20 user@example.org #tag @name",
-    "\\x00 \\u0041 {\"json\": [1, 2.50, null]} </script>",
+    '\\x00 \\u0041 {"json": [1, 2.50, null]} </script>',
     "Good acting. " * 20,
     f"{BLAME} " * 12,
     f"{PRAISE} " * 40,

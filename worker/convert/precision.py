@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,21 @@ class Projection(NamedTuple):
 
     output: str
     bias: str
-    """Name of an initialiser, or empty where the bias is in the output already."""
+    """Name of a weight, or empty where the bias is in the output already."""
+    exponent: int = 0
+    """The output is the result divided by two to this power; `Precision.widen` undoes it."""
+
+
+@dataclass(frozen=True)
+class HalfPlan:
+    """Which products half precision has to treat with care, found by `worker.convert.ranges.half_plan`."""
+
+    full: frozenset[str] = frozenset()
+    """Products, and the table of words, that stay in float32."""
+    exponents: Mapping[str, int] = field(default_factory=dict)
+    """Products whose weights are divided by two to this power; the result is multiplied by it in float32."""
+    notes: tuple[str, ...] = ()
+    """What was measured and done, for a person."""
 
 
 class Precision(Protocol):
@@ -35,11 +50,14 @@ class Precision(Protocol):
     def project(self, writer: GraphWriter, name: str, inputs: str) -> Projection:
         """`inputs` times `name`.weight, transposed as Hugging Face stores it."""
 
+    def widen(self, writer: GraphWriter, projection: Projection) -> Projection:
+        """`projection` in float32 and at its true size: what is added to a residual, and what the head reads."""
+
 
 class Float32:
     """Weights as they are."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, plan: HalfPlan | None = None) -> None:
         self._weights = weights
 
     def look_up(self, writer: GraphWriter, name: str, indices: str) -> str:
@@ -48,8 +66,57 @@ class Float32:
 
     def project(self, writer: GraphWriter, name: str, inputs: str) -> Projection:
         weight = writer.initialiser(f"{name}.weight", self._weights[f"{name}.weight"].T)
-        bias = writer.initialiser(f"{name}.bias", self._weights[f"{name}.bias"])
-        return Projection(writer.node("MatMul", [inputs, weight]), bias)
+        return Projection(writer.node("MatMul", [inputs, weight]), f"{name}.bias")
+
+    def widen(self, writer: GraphWriter, projection: Projection) -> Projection:
+        return projection
+
+
+class Float16:
+    """Weights and products in half precision, for GPUs; whatever is added up or normalised stays in float32.
+
+    Residuals and layer normalisation are in float32: ONNX Runtime's kernel of `SkipLayerNormalization` for half
+    precision adds up the mean and the squares in half precision unless it is told to be strict. Attention and the
+    activation are in half precision: their kernels take the softmax and the tanh in float32, and put out nothing larger
+    than what they read. Products are added up in float32 and rounded to half precision, which ends at 65,504: the
+    `plan` says which ones could come near.
+    """
+
+    def __init__(self, weights: Weights, plan: HalfPlan | None = None) -> None:
+        if plan is None:
+            raise ValueError("half precision needs a plan: this is a bug")
+        self._weights = weights
+        self._plan = plan
+        self._casts: dict[tuple[str, type[Any]], str] = {}
+
+    def look_up(self, writer: GraphWriter, name: str, indices: str) -> str:
+        values = self._weights[f"{name}.weight"]
+        dtype = np.float32 if name in self._plan.full else np.float16
+        table = writer.initialiser(f"{name}.weight", values.astype(dtype))
+        return self._as(writer, writer.node("Gather", [table, indices]), np.float32)
+
+    def project(self, writer: GraphWriter, name: str, inputs: str) -> Projection:
+        dtype = np.float32 if name in self._plan.full else np.float16
+        exponent = self._plan.exponents.get(name, 0)
+        values = np.ldexp(self._weights[f"{name}.weight"].T, -exponent)
+        weight = writer.initialiser(f"{name}.weight", values.astype(dtype))
+        return Projection(writer.node("MatMul", [self._as(writer, inputs, dtype), weight]), f"{name}.bias", exponent)
+
+    def widen(self, writer: GraphWriter, projection: Projection) -> Projection:
+        output = self._as(writer, projection.output, np.float32)
+        if projection.exponent:
+            factor = np.float32(2.0**projection.exponent)
+            scale = writer.initialiser(f"two_to_the_{projection.exponent}", np.asarray(factor))
+            output = writer.node("Mul", [output, scale])
+        return Projection(output, projection.bias)
+
+    def _as(self, writer: GraphWriter, name: str, dtype: type[Any]) -> str:
+        """`name` in `dtype`, cast once however many read it."""
+        if writer.is_half(name) == (dtype is np.float16):
+            return name
+        if (name, dtype) not in self._casts:
+            self._casts[name, dtype] = writer.cast(name, dtype)
+        return self._casts[name, dtype]
 
 
 class Int8:
@@ -58,7 +125,7 @@ class Int8:
     Embeddings have a scale for each row. Activations are quantised once however many products read them.
     """
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, plan: HalfPlan | None = None) -> None:
         self._weights = weights
         self._quantised: dict[str, list[str]] = {}
 
@@ -80,8 +147,15 @@ class Int8:
         operands = [quantised, weight, scale, weight_scales, zero_point, "", bias]
         return Projection(writer.node("MatMulIntegerToFloat", operands, domain=MICROSOFT), "")
 
+    def widen(self, writer: GraphWriter, projection: Projection) -> Projection:
+        return projection
 
-PRECISIONS: Mapping[str, type[Float32] | type[Int8]] = {"fp32": Float32, "int8": Int8}
+
+PRECISIONS: Mapping[str, type[Float32] | type[Float16] | type[Int8]] = {
+    "fp32": Float32,
+    "fp16": Float16,
+    "int8": Int8,
+}
 
 
 def quantise_rows(weights: npt.NDArray[np.float32], limit: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""Who an artifact is compared with: the model as it was trained, computed by somebody else's code where there is any."""
+"""What an artifact is compared with: the model as it was trained, in somebody else's code where there is any."""
 
 from __future__ import annotations
 
@@ -124,9 +124,7 @@ class NumpyReference:
         attended = self._linear(f"{prefix}attention.dense", self._attend(f"{prefix}attention.", hidden))
         hidden = self._normalise(f"{prefix}attention.LayerNorm", hidden + attended)
         inside = activation(self._shape.hidden_act, self._linear(f"{prefix}ffn", hidden))
-        return self._normalise(
-            f"{prefix}full_layer_layer_norm", self._linear(f"{prefix}ffn_output", inside) + hidden
-        )
+        return self._normalise(f"{prefix}full_layer_layer_norm", self._linear(f"{prefix}ffn_output", inside) + hidden)
 
     def _attend(self, prefix: str, hidden: Array) -> Array:
         heads, length = self._shape.num_attention_heads, len(hidden)
@@ -173,4 +171,3 @@ def reference_ids(source: Source, texts: Sequence[str]) -> list[list[int]] | Non
         tokeniser = AlbertTokenizer(str(path), do_lower_case=source.lower_case)
         encoded = tokeniser(list(texts), truncation=True, max_length=source.max_length)["input_ids"]
     return [list(ids) for ids in encoded]
-

@@ -25,7 +25,7 @@ class Limits:
 
 
 LIMITS = {"fp32": Limits(1e-5, 1.0), "fp16": Limits(0.01, 0.995), "int8": Limits(0.1, 0.995)}
-"""By precision. int8 moves the probabilities of undecided reviews by some hundredths; what counts there is the labels."""
+"""By precision. int8 moves probabilities of undecided reviews by some hundredths; what counts there is the labels."""
 
 
 @dataclass(frozen=True)

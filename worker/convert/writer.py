@@ -22,6 +22,7 @@ class GraphWriter:
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
         self._initialisers: dict[str, onnx.TensorProto] = {}
+        self._halves: set[str] = set()
 
     def initialiser(self, name: str, value: npt.NDArray[Any]) -> str:
         """Store `value` under `name`, unless it is there already; answers `name`.
@@ -32,7 +33,17 @@ class GraphWriter:
         known = self._initialisers.setdefault(name, tensor)
         if known is not tensor and known != tensor:
             raise ValueError(f"two initialisers are called {name}: this is a bug")
+        if tensor.data_type == onnx.TensorProto.FLOAT16:
+            self._halves.add(name)
         return name
+
+    def is_half(self, name: str) -> bool:
+        """Whether the value `name` is in float16."""
+        return name in self._halves
+
+    def cast(self, name: str, dtype: type[np.floating[Any]]) -> str:
+        """The value `name` in `dtype`."""
+        return self.node("Cast", [name], to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def node(self, operator: str, inputs: Sequence[str], *, domain: str = "", **attributes: Any) -> str:
         """Append a node with one output; answers the output's name. An empty input name leaves that input out."""
@@ -45,6 +56,10 @@ class GraphWriter:
         name = f"{operator}_{len(self._nodes)}"
         names = [name if index == 0 else f"{name}:{index}" for index in range(outputs)]
         self._nodes.append(helper.make_node(operator, _trimmed(inputs), names, name, domain=domain, **attributes))
+        # Every operator that is written here puts out floats of the type of its first input, but for Cast.
+        half = attributes["to"] == onnx.TensorProto.FLOAT16 if operator == "Cast" else self.is_half(inputs[0])
+        if half:
+            self._halves.update(names)
         return names
 
     def rename(self, name: str, new_name: str) -> None:

@@ -1,7 +1,9 @@
 """A model artifact: the folder that holds everything the worker needs to know of a model.
 
 ``model.onnx`` is the graph, ``spiece.model`` the SentencePiece vocabulary, ``config.json`` has Hugging Face's names,
-and ``manifest.json`` says what it is and has the hashes of the others.
+and ``manifest.json`` says what it is and has the hashes of the others. There may be a second graph,
+``model.padding_free.onnx``, for GPUs; both graphs then have their weights in ``weights.bin``. A file that the manifest
+does not list is not part of the artifact.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from worker.errors import ArtifactError
 from worker.tokenization import Tokenizer
 
 GRAPH, PIECES, CONFIG, MANIFEST = "model.onnx", "spiece.model", "config.json", "manifest.json"
-HASHED_FILES = (GRAPH, PIECES, CONFIG)
+PADDING_FREE_GRAPH, WEIGHTS = "model.padding_free.onnx", "weights.bin"
+REQUIRED_FILES = (GRAPH, PIECES, CONFIG)
+"""What every manifest must list."""
 MANIFEST_FORMAT = 1
 """Number of the manifest's layout; a worker refuses one that it does not know."""
 BUNDLED_PATH = Path(__file__).resolve().parent.parent / "models" / "albert-imdb-small"
@@ -44,6 +48,8 @@ class Artifact:
     lower_case: bool
     vocabulary_size: int
     """Token ids that the model knows."""
+    files: frozenset[str]
+    """Names of the files that the manifest lists; their hashes are right."""
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
@@ -60,7 +66,9 @@ class Artifact:
         if number != MANIFEST_FORMAT:
             raise manifest.error(f"its format is {number}, and this version of the worker reads {MANIFEST_FORMAT}")
         hashes = manifest.mapping("sha256")
-        for name in HASHED_FILES:
+        for name in (*REQUIRED_FILES, *(name for name in hashes if name not in REQUIRED_FILES)):
+            if not name or Path(name).name != name:
+                raise manifest.error(f"sha256 lists {name!r}, which is no name of a file in this folder")
             _check_hash(folder / name, hashes.get(name))
         config = _Document.read(folder / CONFIG)
         places = config.integer("max_position_embeddings")
@@ -76,6 +84,7 @@ class Artifact:
             max_length=max_length,
             lower_case=manifest.boolean("lower_case"),
             vocabulary_size=config.integer("vocab_size"),
+            files=frozenset(hashes),
         )
 
     @property
@@ -87,6 +96,11 @@ class Artifact:
     def model_path(self) -> Path:
         """The ONNX graph."""
         return self.path / GRAPH
+
+    @property
+    def padding_free_path(self) -> Path | None:
+        """The graph for GPUs that computes no padding; None where the artifact has none."""
+        return self.path / PADDING_FREE_GRAPH if PADDING_FREE_GRAPH in self.files else None
 
     @property
     def pieces_path(self) -> Path:
@@ -153,7 +167,8 @@ class _Document:
 
 def _check_hash(path: Path, expected: object) -> None:
     try:
-        actual = hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise ArtifactError(f"{path}: the file is missing; the artifact is not whole") from None
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -70,14 +71,24 @@ def open_session(artifact: Artifact, options: SessionOptions | None = None) -> C
     onnxruntime.set_default_logger_severity(_FATAL_ONLY)
     if _wants_cuda(artifact, options):
         providers.preload_cuda_libraries()
-        session = _load(artifact, options, cuda=True)
+        packed, why_not = _open_padding_free(artifact, options)
+        if packed is not None:
+            return packed
+        session = _load(artifact.model_path, options, cuda=True)
         if providers.CUDA in session.get_providers():
+            if why_not:
+                _log.info("%s: the graph with padding is used (%s)", artifact.identity, why_not)
             return ClassifierSession(artifact, session, "cuda")
         remedy = "install the CUDA libraries with the extra: pip install 'reviews-worker[cuda]'"
         if options.provider == "cuda":
             raise UsageError(f"provider cuda: ONNX Runtime cannot use the GPU; {remedy}")
         _log.warning("there is a GPU, but ONNX Runtime cannot use it, so the model runs on the CPU; %s", remedy)
-    return ClassifierSession(artifact, _load(artifact, options, cuda=False), "cpu")
+    if artifact.precision == "fp16":
+        _log.warning(
+            "%s is in half precision, which CPUs compute slowly: import it with --precision int8 or fp32 for a CPU",
+            artifact.identity,
+        )
+    return ClassifierSession(artifact, _load(artifact.model_path, options, cuda=False), "cpu")
 
 
 class ClassifierSession:
@@ -127,7 +138,26 @@ def _wants_cuda(artifact: Artifact, options: SessionOptions) -> bool:
     return found > options.device_id
 
 
-def _load(artifact: Artifact, options: SessionOptions, *, cuda: bool) -> onnxruntime.InferenceSession:
+def _open_padding_free(artifact: Artifact, options: SessionOptions) -> tuple[ClassifierSession | None, str]:
+    """The session of the graph without padding, or else why there is none; empty where the artifact has no such graph.
+
+    It has computed two rows when it comes back: kernels choose themselves by the card, and some refuse only then.
+    """
+    if artifact.padding_free_path is None:
+        return None, ""
+    try:
+        loaded = _load(artifact.padding_free_path, options, cuda=True)
+        if providers.CUDA not in loaded.get_providers():
+            return None, "the provider is not there"
+        session = ClassifierSession(artifact, loaded, "cuda")
+        session.predict(np.array([[2, 3, 3], [2, 3, 0]], dtype=np.int32), np.array([3, 2], dtype=np.int32))
+    except (_OperatorMissingError, InferenceError) as error:
+        return None, str(error)
+    return session, ""
+
+
+def _load(path: Path, options: SessionOptions, *, cuda: bool) -> onnxruntime.InferenceSession:
+    """The graph in `path`; raises `ArtifactError`, `_OperatorMissingError` where no provider has all its operators."""
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _FATAL_ONLY
     settings.intra_op_num_threads = options.threads or providers.usable_cores()
@@ -139,15 +169,34 @@ def _load(artifact: Artifact, options: SessionOptions, *, cuda: bool) -> onnxrun
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     chosen: list[Any] = [providers.CPU]
     if cuda:
-        # An arena that grows by doubling keeps up to twice the memory of its largest batch.
-        chosen.insert(
-            0, (providers.CUDA, {"device_id": options.device_id, "arena_extend_strategy": "kSameAsRequested"})
-        )
+        chosen.insert(0, (providers.CUDA, cuda_options(options.device_id)))
     try:
         with providers.no_output():  # where the GPU fails, it says so and falls back to the CPU
-            return onnxruntime.InferenceSession(str(artifact.model_path), settings, providers=chosen)
+            return onnxruntime.InferenceSession(str(path), settings, providers=chosen)
     except Exception as error:  # ONNX Runtime's exceptions have no common base
-        raise ArtifactError(f"{artifact.model_path}: ONNX Runtime cannot load it ({_first_line(error)})") from error
+        kind = _OperatorMissingError if "NOT_IMPLEMENTED" in str(error) else ArtifactError
+        raise kind(f"{path}: ONNX Runtime cannot load it ({_first_line(error)})") from error
+
+
+def cuda_options(device_id: int) -> dict[str, Any]:
+    """Options of the CUDA provider that are not its defaults; the comments say why, and why others are left.
+
+    Left: ``enable_cuda_graph`` needs fixed shapes and no copy to the host, and `RemovePadding` counts the tokens there.
+    ``sdpa_kernel`` chooses flash attention by itself where the card has it. ``cudnn_conv_*`` is for convolutions.
+    I/O binding would save nothing: a batch of 64k tokens sends 256 KiB and reads a few KiB, some tens of microseconds
+    beside milliseconds of computing.
+    """
+    return {
+        "device_id": device_id,
+        # An arena that grows by doubling keeps up to twice the memory of its largest batch.
+        "arena_extend_strategy": "kSameAsRequested",
+        # With TF32 (the default) float32 products keep 10 bits: more than 1e-5 off. Who wants speed takes fp16.
+        "use_tf32": 0,
+    }
+
+
+class _OperatorMissingError(ArtifactError):
+    """No provider of this ONNX Runtime has an operator of the graph."""
 
 
 def _input_feeds(

@@ -14,7 +14,7 @@ from albert_reference import write_tiny_artifact
 
 from worker.errors import ArtifactError
 from worker.inference import Artifact
-from worker.inference.artifact import BUNDLED_PATH, CONFIG, GRAPH, MANIFEST, PIECES
+from worker.inference.artifact import BUNDLED_PATH, CONFIG, GRAPH, MANIFEST, PADDING_FREE_GRAPH, PIECES, WEIGHTS
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,13 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "nowhere") in _refusal(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", [GRAPH, PIECES, CONFIG, MANIFEST])
+@pytest.mark.parametrize("name", [GRAPH, PIECES, CONFIG, MANIFEST, WEIGHTS, PADDING_FREE_GRAPH])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
     assert f"{name}: the file is missing" in _refusal(folder)
 
 
-@pytest.mark.parametrize("name", [GRAPH, PIECES, CONFIG])
+@pytest.mark.parametrize("name", [GRAPH, PIECES, CONFIG, WEIGHTS, PADDING_FREE_GRAPH])
 def test_an_altered_file_is_named(folder: Path, name: str) -> None:
     with (folder / name).open("ab") as file:
         file.write(b" ")
@@ -115,6 +115,20 @@ def test_a_manifest_with_a_wrong_member_is_refused_by_its_name(folder: Path, mem
 def test_a_file_without_a_hash_is_refused(folder: Path) -> None:
     _edit(folder / MANIFEST, lambda members: members["sha256"].pop(GRAPH))
     assert f"{MANIFEST} has no sha256" in _refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["../outside.bin", "/etc/hostname", "folder/file.bin", ""])
+def test_a_listed_file_outside_of_the_folder_is_refused(folder: Path, name: str) -> None:
+    _edit(folder / MANIFEST, lambda members: members["sha256"].update({name: "0" * 64}))
+    assert f"sha256 lists {name!r}" in _refusal(folder)
+
+
+def test_a_graph_that_is_not_listed_is_not_part_of_the_artifact(folder: Path) -> None:
+    assert Artifact.load(folder).padding_free_path == folder / PADDING_FREE_GRAPH
+    _edit(folder / MANIFEST, lambda members: members["sha256"].pop(PADDING_FREE_GRAPH))
+    artifact = Artifact.load(folder)
+    assert artifact.padding_free_path is None
+    assert artifact.files == {GRAPH, WEIGHTS, PIECES, CONFIG}
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,21 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from albert_reference import reference_logits, softmax, write_tiny_artifact
+from contrib_operators import evaluate
 from onnx import TensorProto, helper
 
 from worker.convert.sources.folder import read_folder
 from worker.errors import ArtifactError, InferenceError, OutOfMemoryError, UsageError
 from worker.inference import Artifact, ClassifierSession, SessionOptions, open_session, providers
-from worker.inference.artifact import GRAPH, MANIFEST
+from worker.inference.artifact import GRAPH, MANIFEST, PADDING_FREE_GRAPH, WEIGHTS
+from worker.inference.session import Provider, cuda_options
 
 CPU = SessionOptions(provider="cpu", threads=1)
 IDS = np.array([[2, 7, 9, 3], [2, 3, 0, 0]], dtype=np.int32)
@@ -29,6 +32,11 @@ LENGTHS = np.array([4, 2], dtype=np.int32)
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_artifact(tmp_path_factory.mktemp("session") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def tiny_half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_artifact(tmp_path_factory.mktemp("session") / "tiny", "fp16")
 
 
 def _artifact_with(folder: Path, tiny: Path, model: onnx.ModelProto | bytes) -> Artifact:
@@ -254,3 +262,131 @@ def test_a_gpu_number_that_is_not_there_is_a_clear_error(tiny: Path, monkeypatch
     monkeypatch.setattr(providers, "cuda_is_built_in", lambda: True)
     with pytest.raises(UsageError, match="no GPU 2 here"):
         open_session(Artifact.load(tiny), SessionOptions(provider="cuda", device_id=2))
+
+
+class GpuRuntime:
+    """ONNX Runtime as it is where there is a GPU: the CUDA provider's operators, computed by numpy."""
+
+    refused: tuple[str, str] | None = None
+    """Name of a graph, and what the runtime says of it when it loads it."""
+    failing: str | None = None
+    """Name of a graph that loads and then fails."""
+    loaded: tuple[str, ...] = ()
+
+    def __init__(self, path: str, settings: object, providers: list[object]) -> None:
+        self._path = Path(path)
+        self._providers = [entry if isinstance(entry, str) else entry[0] for entry in providers]
+        if GpuRuntime.refused and self._path.name == GpuRuntime.refused[0]:
+            raise RuntimeError(GpuRuntime.refused[1])
+        GpuRuntime.loaded += (self._path.name,)
+
+    def get_providers(self) -> list[str]:
+        return self._providers
+
+    def get_inputs(self) -> list[object]:
+        return [
+            Input("input_ids", "tensor(int32)", ["batch", "sequence"]),
+            Input("lengths", "tensor(int32)", ["batch"]),
+        ]
+
+    def get_outputs(self) -> list[object]:
+        return [Input("logits", "tensor(float)", ["batch", 2])]
+
+    def run(self, names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        if self._path.name == GpuRuntime.failing:
+            raise RuntimeError("no kernel image is available for execution on the device")
+        return evaluate(self._path, feeds, names)
+
+
+class Input(NamedTuple):
+    name: str
+    type: str
+    shape: list[object]
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> type[GpuRuntime]:
+    runtime = GpuRuntime
+    for name, value in (("refused", None), ("failing", None), ("loaded", ())):
+        monkeypatch.setattr(runtime, name, value)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", runtime)
+    monkeypatch.setattr(providers, "gpu_count", lambda: 1)
+    monkeypatch.setattr(providers, "cuda_is_built_in", lambda: True)
+    monkeypatch.setattr(providers, "preload_cuda_libraries", lambda: None)
+    return runtime
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_gpu_computes_the_graph_without_padding(
+    tiny: Path, tiny_half: Path, gpu: type[GpuRuntime], precision: str
+) -> None:
+    folder = tiny if precision == "fp32" else tiny_half
+    artifact = Artifact.load(folder)
+    session = open_session(artifact, SessionOptions())
+    assert (session.provider, gpu.loaded) == ("cuda", (PADDING_FREE_GRAPH,))
+    checkpoint = read_folder(folder.with_name("tiny-checkpoint"))
+    expected = softmax(reference_logits(checkpoint.shape, dict(checkpoint.weights), IDS, LENGTHS))
+    np.testing.assert_allclose(session.predict(IDS, LENGTHS), expected, atol=1e-5 if precision == "fp32" else 5e-3)
+
+
+@pytest.mark.parametrize("how", ["not implemented", "fails in use"])
+def test_where_the_packed_operators_are_missing_the_padded_graph_is_used(
+    tiny: Path, gpu: type[GpuRuntime], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    if how == "not implemented":
+        text = "[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : Could not find an implementation for RemovePadding(1)"
+        monkeypatch.setattr(gpu, "refused", (PADDING_FREE_GRAPH, text))
+    else:
+        monkeypatch.setattr(gpu, "failing", PADDING_FREE_GRAPH)
+    artifact = Artifact.load(tiny)
+    with caplog.at_level(logging.INFO):
+        session = open_session(artifact, SessionOptions())
+    assert (session.provider, gpu.loaded[-1]) == ("cuda", GRAPH)
+    (record,) = caplog.records
+    assert (record.levelname, "the graph with padding is used" in record.getMessage()) == ("INFO", True)
+    assert session.predict(IDS, LENGTHS).shape == (2, 2)
+
+
+def test_a_graph_without_padding_that_is_broken_is_an_error(
+    tiny: Path, gpu: type[GpuRuntime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "refused", (PADDING_FREE_GRAPH, "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : broken"))
+    artifact = Artifact.load(tiny)
+    with pytest.raises(ArtifactError, match=PADDING_FREE_GRAPH):
+        open_session(artifact, SessionOptions())
+
+
+def test_a_cpu_never_loads_the_graph_without_padding(tiny: Path, gpu: type[GpuRuntime]) -> None:
+    assert open_session(Artifact.load(tiny), CPU).provider == "cpu"
+    assert gpu.loaded == (GRAPH,)
+
+
+def test_float32_is_float32_on_a_gpu() -> None:
+    options = cuda_options(3)
+    assert (options["device_id"], options["use_tf32"]) == (3, 0)
+
+
+@pytest.mark.skipif(providers.gpu_count() > 0, reason="there is a GPU")
+@pytest.mark.parametrize("provider", ["auto", "cpu"])
+def test_half_precision_on_a_cpu_works_and_is_said_to_be_slow(
+    tiny_half: Path, caplog: pytest.LogCaptureFixture, provider: Provider
+) -> None:
+    artifact = Artifact.load(tiny_half)
+    session = open_session(artifact, SessionOptions(provider=provider, threads=1))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "--precision int8 or fp32" in record.getMessage()
+    checkpoint = read_folder(tiny_half.with_name("tiny-checkpoint"))
+    expected = softmax(reference_logits(checkpoint.shape, dict(checkpoint.weights), IDS, LENGTHS))
+    np.testing.assert_allclose(session.predict(IDS, LENGTHS), expected, atol=5e-3)
+
+
+def test_weights_lie_beside_the_graph(tiny: Path, tmp_path: Path) -> None:
+    for path in tiny.iterdir():
+        if path.name != WEIGHTS:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    del manifest["sha256"][WEIGHTS]
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match="cannot load it"):
+        open_session(Artifact.load(tmp_path), CPU)

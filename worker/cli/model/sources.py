@@ -21,7 +21,9 @@ _OPTIONS = (
     click.option(
         "--lower-case/--cased", default=None, help="Trained on lower-cased text, or not; default: as the source says."
     ),
-    click.option("--max-length", type=click.IntRange(min=3), help="Longest encoding in tokens; default: as the source says."),
+    click.option(
+        "--max-length", type=click.IntRange(min=3), help="Longest encoding in tokens; default: as the source says."
+    ),
     click.option("--revision", help="Branch, tag or commit of a hub repository."),
     click.option(
         "--token-file",
@@ -51,7 +53,7 @@ def read_source(
     cache: str | None,
     offline: bool,
 ) -> Source:
-    """Read the model at `location`; raises `UsageError` for wrong options, `ArtifactError` for a source that is none."""
+    """Read the model at `location`; raises `UsageError` for wrong options, `CheckpointError` for what is no model."""
     require("onnx", "convert")
     require("safetensors", "convert")
     from worker.convert.checkpoint import SourceOptions

@@ -1,4 +1,4 @@
-"""``reviews-worker model verify``: does an artifact say what its source says?"""
+"""``reviews-worker model verify``: whether an artifact says what its source says."""
 
 from __future__ import annotations
 
@@ -60,9 +60,8 @@ def command(
     texts = texts_to_compare(data, text_field, limit)
     model = read_source(against, **source)
     usual = LIMITS[classifier.artifact.precision]
-    limits = Limits(
-        usual.difference if tolerance is None else tolerance, usual.agreement if min_agreement is None else min_agreement
-    )
+    difference = usual.difference if tolerance is None else tolerance
+    limits = Limits(difference, usual.agreement if min_agreement is None else min_agreement)
     result = verify(classifier, model, texts, limits)
     spark = spark_rules(model, texts)
     faults = result.faults(limits)
