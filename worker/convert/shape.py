@@ -16,6 +16,7 @@ Weights = Mapping[str, npt.NDArray[np.float32]]
 """Hugging Face's parameter names, and their values in float32."""
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
+MOST_LABELS_IN_EXAMPLE = 10
 _PLACEHOLDER = re.compile(r"LABEL_\d+")
 
 
@@ -137,7 +138,8 @@ def with_labels(config: Mapping[str, Any], labels: Sequence[str] | None) -> dict
         raise CheckpointError(f"config.json: num_labels must be a whole number above 0, not {number!r}")
     if labels is None:
         if not own or all(_PLACEHOLDER.fullmatch(str(name)) for name in own.values()):
-            example = "neg,pos" if number in (2, None) else ",".join(f"label{index}" for index in range(number))
+            some = [f"label{index}" for index in range(min(number or 2, MOST_LABELS_IN_EXAMPLE))]
+            example = "neg,pos" if number in (2, None) else ",".join([*some, "..."][: number or 2])
             raise CheckpointError(
                 f"nobody has named the labels of this model (id2label in config.json); say --labels {example},"
                 " in the order of its outputs"

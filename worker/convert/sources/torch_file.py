@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,7 +67,8 @@ def _load(path: Path, torch: Any) -> Mapping[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path}: not readable (no such file)")
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings(action="ignore"):  # they are about torch's own forms of files
+            stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError:  # its text is long, and says how to switch the protection off
         raise CheckpointError(
             f"{path}: refused: it is no plain file of weights, and may run code when it is loaded;"
