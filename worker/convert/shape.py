@@ -16,6 +16,7 @@ Weights = Mapping[str, npt.NDArray[np.float32]]
 """Hugging Face's parameter names, and their values in float32."""
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
+MOST_LABELS_IN_EXAMPLE = 10
 _PLACEHOLDER = re.compile(r"LABEL_\d+")
 
 
@@ -44,9 +45,8 @@ class AlbertShape:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> AlbertShape:
         """Read a ``config.json``; raises `CheckpointError` for another family of models or one that cannot be built."""
-        family = config.get("model_type")
-        if family != "albert":
-            raise CheckpointError(f"config.json: model_type is {family!r}, and only 'albert' is supported")
+        check_family(config)
+        check_problem(config)
         shape = cls(
             vocab_size=_size(config, "vocab_size"),
             embedding_size=_size(config, "embedding_size"),
@@ -58,7 +58,7 @@ class AlbertShape:
             num_attention_heads=_size(config, "num_attention_heads"),
             max_position_embeddings=_size(config, "max_position_embeddings", 512),
             type_vocab_size=_size(config, "type_vocab_size", 2),
-            layer_norm_eps=float(config.get("layer_norm_eps", 1e-12)),
+            layer_norm_eps=_epsilon(config),
             hidden_act=str(config.get("hidden_act", "gelu_new")),
             labels=read_labels(config),
         )
@@ -104,6 +104,26 @@ class AlbertShape:
         return expected
 
 
+def check_family(config: Mapping[str, Any]) -> None:
+    """Raise `CheckpointError` for the ``config.json`` of another family of models."""
+    family = config.get("model_type")
+    if family != "albert":
+        raise CheckpointError(f"config.json: model_type is {family!r}, and only 'albert' is supported")
+
+
+def check_problem(config: Mapping[str, Any]) -> None:
+    """Raise `CheckpointError` where something else than a softmax over two labels or more ends the model."""
+    problem = config.get("problem_type") or "single_label_classification"
+    if problem != "single_label_classification":
+        raise CheckpointError(
+            f"config.json: problem_type is {problem!r}; only models that give a text one of several labels (a softmax)"
+            " are supported"
+        )
+    names = config.get("id2label")
+    if (len(names) if isinstance(names, dict) and names else config.get("num_labels")) == 1:
+        raise CheckpointError("config.json: the model has one output only, a regression; two labels or more are needed")
+
+
 def with_labels(config: Mapping[str, Any], labels: Sequence[str] | None) -> dict[str, Any]:
     """`config` with labels that somebody has named: `labels` where they are given, else its own.
 
@@ -111,10 +131,15 @@ def with_labels(config: Mapping[str, Any], labels: Sequence[str] | None) -> dict
     that is not the model's.
     """
     own = config.get("id2label") or {}
+    if not isinstance(own, dict):
+        raise CheckpointError('config.json: id2label must name the labels by their ids, e.g. {"0": "neg", "1": "pos"}')
     number = len(own) or config.get("num_labels")
+    if number is not None and (not isinstance(number, int) or number < 1):
+        raise CheckpointError(f"config.json: num_labels must be a whole number above 0, not {number!r}")
     if labels is None:
         if not own or all(_PLACEHOLDER.fullmatch(str(name)) for name in own.values()):
-            example = "neg,pos" if number in (2, None) else ",".join(f"label{index}" for index in range(int(number)))
+            some = [f"label{index}" for index in range(min(number or 2, MOST_LABELS_IN_EXAMPLE))]
+            example = "neg,pos" if number in (2, None) else ",".join([*some, "..."][: number or 2])
             raise CheckpointError(
                 f"nobody has named the labels of this model (id2label in config.json); say --labels {example},"
                 " in the order of its outputs"
@@ -160,6 +185,13 @@ def _linear(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
 
 def _normalisation(name: str, size: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
+
+
+def _epsilon(config: Mapping[str, Any]) -> float:
+    value = config.get("layer_norm_eps", 1e-12)
+    if not isinstance(value, int | float) or not 0 <= value < 1:
+        raise CheckpointError(f"config.json: layer_norm_eps must be a number from 0 to 1, not {value!r}")
+    return float(value)
 
 
 def _size(config: Mapping[str, Any], name: str, default: int | None = None) -> int:
