@@ -131,7 +131,7 @@ def checkpoint_from(
         weights=checked_weights(weights, shape),
         pieces=pieces,
         lower_case=lower_case if options.lower_case is None else options.lower_case,
-        max_length=_length(options.max_length, max_length, shape.max_position_embeddings),
+        max_length=chosen_length(options.max_length, max_length, shape.max_position_embeddings),
         provenance=provenance,
         original_graph=original_graph,
     )
@@ -148,7 +148,11 @@ def check_pieces(tokeniser: Tokenizer, vocab_size: int) -> None:
         )
 
 
-def _length(chosen: int | None, said: int | None, places: int) -> int:
+def chosen_length(chosen: int | None, said: int | None, places: int) -> int:
+    """Longest encoding in tokens: what a person has `chosen`, else what the source has `said`, within `places`.
+
+    Raises `CheckpointError` for a choice that does not fit.
+    """
     if chosen is None:
         return min(said or places, places)
     if not MIN_LENGTH <= chosen <= places:
