@@ -109,12 +109,14 @@ def _artifact(settings: Settings) -> str:
 
 def _provider(settings: Settings) -> str:
     from worker.inference.artifact import Artifact
+    from worker.inference.golden import GoldenSet
     from worker.inference.session import SessionOptions, open_session
 
-    options = SessionOptions(settings.provider, settings.device_id, settings.inference_threads)
-    session = open_session(Artifact.load(settings.model), options)
+    artifact = Artifact.load(settings.model)
+    session = open_session(artifact, SessionOptions(settings.provider, settings.device_id, settings.inference_threads))
     session.warm_up()
-    return f"{session.provider} computes"
+    difference = GoldenSet.load(artifact.golden_path).check(artifact.load_tokeniser(), session)
+    return f"{session.provider} computes what the model said when it was imported (largest difference {difference:.1g})"
 
 
 def _port(settings: Settings) -> str:

@@ -9,13 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.convert.checkpoint import Checkpoint, CheckpointError
+from worker.convert.checkpoint import Checkpoint, CheckpointError, ForeignGraph, Source
 from worker.convert.external import move_weights
+from worker.convert.golden_writer import golden_set
 from worker.convert.graph import build_graph
-from worker.convert.precision import PRECISIONS, HalfPlan
+from worker.convert.precision import PRECISIONS, PrecisionPlan
 from worker.convert.ranges import calibration_ids, half_plan
-from worker.inference.artifact import CONFIG, GRAPH, MANIFEST, MANIFEST_FORMAT, PADDING_FREE_GRAPH, PIECES, WEIGHTS
+from worker.inference.artifact import (
+    CONFIG,
+    GRAPH,
+    MANIFEST,
+    MANIFEST_FORMAT,
+    PADDING_FREE_GRAPH,
+    PIECES,
+    WEIGHTS,
+    Artifact,
+)
+from worker.inference.golden import GOLDEN
 
+AS_IT_IS = "as_is"
+"""Precision of a graph that somebody else made and that could not be rebuilt."""
 CONFIG_KEYS = (
     "architectures",
     "model_type",
@@ -49,58 +62,84 @@ class ArtifactDescription:
     precision: str
 
 
-def write_artifact(checkpoint: Checkpoint, out: Path, description: ArtifactDescription) -> None:
-    """Convert `checkpoint` into the artifact folder `out`, made where it is missing.
+def write_artifact(
+    source: Source, out: Path, description: ArtifactDescription, plan: PrecisionPlan | None = None
+) -> None:
+    """Convert `source` into the artifact folder `out`, made where it is missing.
 
-    Float artifacts have a second graph for GPUs, and their weights in a file of their own, which both graphs read.
-    Half precision is measured first, which takes seconds. Raises `CheckpointError` where the description or the model
-    does not allow it.
+    `plan` is for int8; half precision is measured here, which takes seconds. Float artifacts have a second graph for
+    GPUs, and their weights in a file of their own, which both graphs read. The artifact computes its golden set on this
+    machine's CPU. Raises `CheckpointError` where the description or the model does not allow it.
     """
-    if description.precision not in PRECISIONS:
-        raise CheckpointError(f"precision {description.precision!r} is none of {', '.join(PRECISIONS)}")
-    plan = _half_plan(checkpoint) if description.precision == "fp16" else None
-    out.mkdir(parents=True, exist_ok=True)
-    files = {
-        **_graphs(checkpoint, description, plan),
-        PIECES: checkpoint.pieces,
-        CONFIG: _json({key: checkpoint.config[key] for key in CONFIG_KEYS if key in checkpoint.config}),
+    files, graph = _foreign(source, description) if isinstance(source, ForeignGraph) else _built(source, description, plan)
+    files |= {
+        PIECES: source.pieces,
+        CONFIG: as_json({key: source.config[key] for key in CONFIG_KEYS if key in source.config}),
     }
+    out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (out / name).write_bytes(content)
-    source = checkpoint.provenance
+    unfinished = Artifact(
+        path=out,
+        name=description.name,
+        version=description.version,
+        precision=description.precision,
+        labels=source.labels,
+        max_length=source.max_length,
+        lower_case=source.lower_case,
+        vocabulary_size=int(source.config["vocab_size"]),
+        files=frozenset(files),
+    )
+    files[GOLDEN] = as_json(golden_set(unfinished).as_json())
+    (out / GOLDEN).write_bytes(files[GOLDEN])
+    origin = source.provenance
     manifest = {
         "format": MANIFEST_FORMAT,
         "name": description.name,
         "version": description.version,
         "precision": description.precision,
-        "max_length": checkpoint.max_length,
-        "lower_case": checkpoint.lower_case,
+        "max_length": source.max_length,
+        "lower_case": source.lower_case,
+        "graph": graph,
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         "source": {
-            "kind": source.kind,
-            "location": source.location,
-            "revision": source.revision,
-            "sha256": dict(source.files),
-            "notes": list(source.notes),
+            "kind": origin.kind,
+            "location": origin.location,
+            "revision": origin.revision,
+            "sha256": dict(origin.files),
+            "notes": list(origin.notes),
         },
     }
-    if plan is not None:
-        manifest["precision_notes"] = list(plan.notes)
-    (out / MANIFEST).write_bytes(_json(manifest))
+    (out / MANIFEST).write_bytes(as_json(manifest))
 
 
-def _half_plan(checkpoint: Checkpoint) -> HalfPlan:
-    rows = calibration_ids(checkpoint.shape, checkpoint.tokeniser(), checkpoint.max_length)
-    return half_plan(checkpoint.shape, checkpoint.weights, rows)
+def as_json(value: Mapping[str, Any]) -> bytes:
+    """A JSON file for people and programs."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _graphs(checkpoint: Checkpoint, description: ArtifactDescription, plan: HalfPlan | None) -> dict[str, bytes]:
-    """The graphs and their weights, by the name of the file."""
+def _foreign(source: ForeignGraph, description: ArtifactDescription) -> tuple[dict[str, bytes], dict[str, Any]]:
+    if description.precision != AS_IT_IS:
+        raise CheckpointError(
+            f"{source.provenance.location}: the graph can only be used as it is ({source.reason}); leave --precision out"
+        )
+    return {GRAPH: source.graph}, {"kind": AS_IT_IS, "why": source.reason, "notes": []}
+
+
+def _built(
+    source: Checkpoint, description: ArtifactDescription, plan: PrecisionPlan | None
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The graphs and their weights by the name of the file, and what the manifest says of them."""
+    if description.precision not in PRECISIONS:
+        raise CheckpointError(f"precision {description.precision!r} is none of {', '.join(PRECISIONS)}")
+    if description.precision == "fp16":
+        rows = calibration_ids(source.shape, source.tokeniser(), source.max_length)
+        plan = half_plan(source.shape, source.weights, rows)
     paddings = {GRAPH: False} if description.precision == "int8" else {GRAPH: False, PADDING_FREE_GRAPH: True}
     models = {
         name: build_graph(
-            checkpoint.shape,
-            checkpoint.weights,
+            source.shape,
+            source.weights,
             precision=description.precision,
             plan=plan,
             padding_free=padding_free,
@@ -109,8 +148,14 @@ def _graphs(checkpoint: Checkpoint, description: ArtifactDescription, plan: Half
         for name, padding_free in paddings.items()
     }
     weights = {WEIGHTS: move_weights(list(models.values()), WEIGHTS)} if len(models) > 1 else {}
-    return {name: model.SerializeToString(deterministic=True) for name, model in models.items()} | weights
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+    plan = plan or PrecisionPlan()
+    return (
+        {name: model.SerializeToString(deterministic=True) for name, model in models.items()} | weights,
+        {
+            "kind": "built",
+            "float32_products": sorted(plan.full),
+            "float32_layers": sorted(plan.full_layers),
+            "halvings": dict(plan.exponents),
+            "notes": list(plan.notes),
+        },
+    )

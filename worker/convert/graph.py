@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from worker.convert.precision import PRECISIONS, HalfPlan, Precision, Projection
+from worker.convert.precision import PRECISIONS, PrecisionPlan, Precision, Projection
 from worker.convert.shape import AlbertShape, Weights
 from worker.convert.writer import MICROSOFT, GraphWriter, tensor_info
 
@@ -32,7 +32,7 @@ def build_graph(
     weights: Weights,
     *,
     precision: str,
-    plan: HalfPlan | None = None,
+    plan: PrecisionPlan | None = None,
     padding_free: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
@@ -75,9 +75,12 @@ class _AlbertGraph:
     def logits(self) -> str:
         hidden = self._linear("albert.encoder.embedding_hidden_mapping_in", self._pack(self._embeddings()))
         *first_layers, last_layer = self._shape.layers
-        for prefix in first_layers:
+        for number, prefix in enumerate(first_layers, 1):
+            self._precision.begin_layer(number)
             hidden = self._layer(prefix, queries=hidden, context=hidden)
+        self._precision.begin_layer(len(first_layers) + 1)
         hidden = self._layer(last_layer, queries=self._first_token(hidden), context=hidden)
+        self._precision.begin_layer(0)
         return self._head(hidden)
 
     def _embeddings(self) -> str:

@@ -30,19 +30,27 @@ class Projection(NamedTuple):
 
 
 @dataclass(frozen=True)
-class HalfPlan:
-    """Which products half precision has to treat with care, found by `worker.convert.ranges.half_plan`."""
+class PrecisionPlan:
+    """What a precision treats with more care than the rest, found by measurement.
+
+    For half precision see `worker.convert.ranges.half_plan`, for int8 `worker.convert.int8_choice.choose_int8`.
+    """
 
     full: frozenset[str] = frozenset()
-    """Products, and the table of words, that stay in float32."""
+    """Products, and the table of words, that stay in float32 in every layer that uses them."""
+    full_layers: frozenset[int] = frozenset()
+    """Layers, counted from 1, whose products all stay in float32 (int8 only)."""
     exponents: Mapping[str, int] = field(default_factory=dict)
-    """Products whose weights are divided by two to this power; the result is multiplied by it in float32."""
+    """Products whose weights are divided by two to this power; the result is multiplied by it (half precision only)."""
     notes: tuple[str, ...] = ()
     """What was measured and done, for a person."""
 
 
 class Precision(Protocol):
     """What the graph asks of a precision."""
+
+    def begin_layer(self, number: int) -> None:
+        """The products that follow are those of this layer, counted from 1; 0 for what is outside of the layers."""
 
     def look_up(self, writer: GraphWriter, name: str, indices: str) -> str:
         """Rows of the table `name`.weight: float32 ``[batch, sequence, size]``."""
@@ -57,8 +65,11 @@ class Precision(Protocol):
 class Float32:
     """Weights as they are."""
 
-    def __init__(self, weights: Weights, plan: HalfPlan | None = None) -> None:
+    def __init__(self, weights: Weights, plan: PrecisionPlan | None = None) -> None:
         self._weights = weights
+
+    def begin_layer(self, number: int) -> None:
+        """Every layer is alike here."""
 
     def look_up(self, writer: GraphWriter, name: str, indices: str) -> str:
         table = writer.initialiser(f"{name}.weight", self._weights[f"{name}.weight"])
@@ -82,12 +93,15 @@ class Float16:
     `plan` says which ones could come near.
     """
 
-    def __init__(self, weights: Weights, plan: HalfPlan | None = None) -> None:
+    def __init__(self, weights: Weights, plan: PrecisionPlan | None = None) -> None:
         if plan is None:
             raise ValueError("half precision needs a plan: this is a bug")
         self._weights = weights
         self._plan = plan
         self._casts: dict[tuple[str, type[Any]], str] = {}
+
+    def begin_layer(self, number: int) -> None:
+        """Every layer is alike here."""
 
     def look_up(self, writer: GraphWriter, name: str, indices: str) -> str:
         values = self._weights[f"{name}.weight"]
@@ -122,12 +136,19 @@ class Float16:
 class Int8:
     """Weights in 8 bits with a scale for each output channel; activations in 8 bits, measured as they come.
 
-    Embeddings have a scale for each row. Activations are quantised once however many products read them.
+    Embeddings have a scale for each row. Activations are quantised once however many products read them. What the
+    `plan` names stays in float32.
     """
 
-    def __init__(self, weights: Weights, plan: HalfPlan | None = None) -> None:
+    def __init__(self, weights: Weights, plan: PrecisionPlan | None = None) -> None:
         self._weights = weights
+        self._plan = plan or PrecisionPlan()
+        self._layer = 0
         self._quantised: dict[str, list[str]] = {}
+
+    def begin_layer(self, number: int) -> None:
+        """See `Precision`."""
+        self._layer = number
 
     def look_up(self, writer: GraphWriter, name: str, indices: str) -> str:
         values, scales = quantise_rows(self._weights[f"{name}.weight"], INT8_EMBEDDING_LIMIT)
@@ -137,10 +158,14 @@ class Int8:
         return writer.node("Mul", [rows, writer.node("Gather", [table_scales, indices])])
 
     def project(self, writer: GraphWriter, name: str, inputs: str) -> Projection:
+        bias = writer.initialiser(f"{name}.bias", self._weights[f"{name}.bias"])
+        if name in self._plan.full or self._layer in self._plan.full_layers:
+            weight = writer.initialiser(f"{name}.full_weight", self._weights[f"{name}.weight"].T)
+            # Added here, so that whatever is next need not know which products were quantised.
+            return Projection(writer.node("Add", [writer.node("MatMul", [inputs, weight]), bias]), "")
         values, scales = quantise_rows(self._weights[f"{name}.weight"], INT8_WEIGHT_LIMIT)
         weight = writer.initialiser(f"{name}.weight", values.T)
         weight_scales = writer.initialiser(f"{name}.scale", scales)
-        bias = writer.initialiser(f"{name}.bias", self._weights[f"{name}.bias"])
         if inputs not in self._quantised:
             self._quantised[inputs] = writer.nodes("DynamicQuantizeLinear", [inputs], 3)
         quantised, scale, zero_point = self._quantised[inputs]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from worker.convert.graph import INPUT_IDS, LENGTHS, model_inputs, write_albert
-from worker.convert.precision import Float32, HalfPlan, Projection
+from worker.convert.precision import Float32, PrecisionPlan, Projection
 from worker.convert.shape import AlbertShape, CheckpointError, Weights
 from worker.convert.writer import GraphWriter, tensor_info
 from worker.tokenization import Tokenizer
@@ -98,7 +98,7 @@ def measure_ranges(shape: AlbertShape, weights: Weights, rows: Iterable[Ids]) ->
     }
 
 
-def half_plan(shape: AlbertShape, weights: Weights, rows: Iterable[Ids]) -> HalfPlan:
+def half_plan(shape: AlbertShape, weights: Weights, rows: Iterable[Ids]) -> PrecisionPlan:
     """What half precision has to treat with care in this model, measured over `rows`.
 
     A product that is added to a residual is scaled down by a power of two, which is exact, and back up in float32; one
@@ -128,7 +128,7 @@ def half_plan(shape: AlbertShape, weights: Weights, rows: Iterable[Ids]) -> Half
         elif exponent:
             exponents[name] = exponent
             notes.append(f"{name}: weights divided by {2**exponent}, it puts out {values.outputs:.3g}")
-    return HalfPlan(frozenset(full), exponents, tuple(notes))
+    return PrecisionPlan(frozenset(full), exponents=exponents, notes=tuple(notes))
 
 
 class _Probes(Float32):

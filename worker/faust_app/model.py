@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from worker.batching import BatchLimits, ShapeLadder
 from worker.errors import UsageError
 from worker.inference import Artifact, Session, SessionOptions, open_session
+from worker.inference.golden import GoldenSet
 from worker.metrics import Metrics
 from worker.settings import Settings
 from worker.tokenization import Tokenizer
+
+_log = logging.getLogger(__name__)
 
 # Measured: docs/batching.md.
 CPU_BATCH_TOKENS, CPU_BATCH_REVIEWS = 1024, 32
@@ -34,14 +38,20 @@ class Model:
 
 
 def load_model(settings: Settings, metrics: Metrics) -> Model:
-    """Load the artifact, open its session and warm it up; raises ArtifactError and SessionError. Takes seconds."""
+    """Load the artifact, open its session, warm it up and check its golden set. Takes seconds.
+
+    Raises ArtifactError, and InferenceError where the session does not compute at all.
+    """
     artifact = Artifact.load(settings.model)
     session = open_session(artifact, SessionOptions(settings.provider, settings.device_id, settings.inference_threads))
     session.warm_up()
+    tokenizer = artifact.load_tokeniser()
+    difference = GoldenSet.load(artifact.golden_path).check(tokenizer, session)
+    _log.info("%s says what it said when it was imported (largest difference %.1g)", artifact.identity, difference)
     metrics.provider.labels(session.provider).set(1)
     metrics.model.labels(artifact.name, artifact.version, artifact.precision).set(1)
     limits = batch_limits(settings, session.provider, artifact.max_length)
-    return Model(artifact.identity, artifact.labels, artifact.load_tokeniser(), session, limits)
+    return Model(artifact.identity, artifact.labels, tokenizer, session, limits)
 
 
 def batch_limits(settings: Settings, provider: str, max_length: int) -> BatchLimits:

@@ -1,7 +1,8 @@
 """A model artifact: the folder that holds everything the worker needs to know of a model.
 
 ``model.onnx`` is the graph, ``spiece.model`` the SentencePiece vocabulary, ``config.json`` has Hugging Face's names,
-and ``manifest.json`` says what it is and has the hashes of the others. There may be a second graph,
+``golden.json`` what the model said when it was imported, and ``manifest.json`` says what it is and has the hashes of the
+others. There may be a second graph,
 ``model.padding_free.onnx``, for GPUs; both graphs then have their weights in ``weights.bin``. A file that the manifest
 does not list is not part of the artifact.
 """
@@ -17,13 +18,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from worker.errors import ArtifactError
+from worker.inference.golden import GOLDEN
 from worker.tokenization import Tokenizer
 
 GRAPH, PIECES, CONFIG, MANIFEST = "model.onnx", "spiece.model", "config.json", "manifest.json"
 PADDING_FREE_GRAPH, WEIGHTS = "model.padding_free.onnx", "weights.bin"
-REQUIRED_FILES = (GRAPH, PIECES, CONFIG)
+REQUIRED_FILES = (GRAPH, PIECES, CONFIG, GOLDEN)
 """What every manifest must list."""
-MANIFEST_FORMAT = 1
+MANIFEST_FORMAT = 2
 """Number of the manifest's layout; a worker refuses one that it does not know."""
 BUNDLED_PATH = Path(__file__).resolve().parent.parent / "models" / "albert-imdb-small"
 """The artifact that comes with the package."""
@@ -64,7 +66,9 @@ class Artifact:
         manifest = _Document.read(folder / MANIFEST)
         number = manifest.integer("format")
         if number != MANIFEST_FORMAT:
-            raise manifest.error(f"its format is {number}, and this version of the worker reads {MANIFEST_FORMAT}")
+            raise manifest.error(
+                f"its format is {number}, and this version of the worker reads {MANIFEST_FORMAT}; import the model again"
+            )
         hashes = manifest.mapping("sha256")
         for name in (*REQUIRED_FILES, *(name for name in hashes if name not in REQUIRED_FILES)):
             if not name or Path(name).name != name:
@@ -101,6 +105,11 @@ class Artifact:
     def padding_free_path(self) -> Path | None:
         """The graph for GPUs that computes no padding; None where the artifact has none."""
         return self.path / PADDING_FREE_GRAPH if PADDING_FREE_GRAPH in self.files else None
+
+    @property
+    def golden_path(self) -> Path:
+        """The golden set."""
+        return self.path / GOLDEN
 
     @property
     def pieces_path(self) -> Path:

@@ -12,7 +12,7 @@ from albert_reference import TINY, random_weights, reference_logits, softmax
 from contrib_operators import evaluate
 
 from worker.convert.graph import build_graph
-from worker.convert.precision import HalfPlan
+from worker.convert.precision import PrecisionPlan
 from worker.convert.ranges import (
     CALIBRATION_TEXTS,
     HALF_MAX,
@@ -35,7 +35,7 @@ def _shape(**overrides: Any) -> AlbertShape:
     return AlbertShape.from_config(TINY | overrides)
 
 
-def _plan(shape: AlbertShape, weights: dict[str, Any]) -> HalfPlan:
+def _plan(shape: AlbertShape, weights: dict[str, Any]) -> PrecisionPlan:
     return half_plan(shape, weights, calibration_ids(shape, None, 16))
 
 
@@ -43,7 +43,7 @@ def _expected(shape: AlbertShape, weights: dict[str, Any]) -> Any:
     return softmax(reference_logits(shape, weights, IDS, LENGTHS))
 
 
-def _half_scores(shape: AlbertShape, weights: dict[str, Any], plan: HalfPlan) -> dict[str, Any]:
+def _half_scores(shape: AlbertShape, weights: dict[str, Any], plan: PrecisionPlan) -> dict[str, Any]:
     """By ONNX Runtime on the CPU, and by the evaluator, which rounds to half precision wherever a GPU would."""
     padded, packed = (
         build_graph(shape, weights, precision="fp16", plan=plan, padding_free=padding_free)
@@ -130,7 +130,7 @@ def test_without_the_plan_such_a_model_is_nan() -> None:
     weights = _enlarged(shape, LARGE["feed-forward output"][0])
     assert measure_ranges(shape, weights, IDS)[f"{LAYER}ffn_output"].outputs > HALF_MAX
 
-    blind = build_graph(shape, weights, precision="fp16", plan=HalfPlan(frozenset({"albert.pooler"})))
+    blind = build_graph(shape, weights, precision="fp16", plan=PrecisionPlan(frozenset({"albert.pooler"})))
 
     with np.errstate(all="ignore"):
         assert np.isnan(evaluate(blind, INPUTS)[0]).any()
