@@ -186,6 +186,7 @@ def cuda_options(device_id: int) -> dict[str, Any]:
 
     Left: ``enable_cuda_graph`` needs fixed shapes and no copy to the host, and `RemovePadding` counts the tokens there.
     ``sdpa_kernel`` chooses flash attention by itself where the card has it. ``cudnn_conv_*`` is for convolutions.
+    ``enable_skip_layer_norm_strict_mode`` refuses places that are the same for all rows; normalisation is in float32.
     I/O binding would save nothing: a batch of 64k tokens sends 256 KiB and reads a few KiB, some tens of microseconds
     beside milliseconds of computing.
     """
