@@ -4,12 +4,13 @@
 #   make test     the whole test suite, against a real Kafka
 #   make check    linters, types, import contract, reference pages
 #   make bench    the benchmarks; results in build/bench/
+#   make bench-gpu  the model on an NVIDIA GPU, or what is missing for it
 #   make clean    everything that was built
 
 PY := .venv/bin/python
 CODE := worker tests
 
-.PHONY: demo test check format reference bench wheel clean
+.PHONY: demo test check format reference bench bench-gpu wheel clean
 
 demo: .venv/.installed-demo
 	@$(PY) -m worker.cli demo $(ARGS)
@@ -33,6 +34,9 @@ reference: .venv/.installed-test
 
 bench: .venv/.installed-test
 	$(PY) -m tests.benchmarks.bench_stream $(ARGS)
+
+bench-gpu: .venv/.installed-test
+	@$(PY) -m tests.benchmarks.bench_gpu $(ARGS)
 
 wheel: .venv/.installed-test
 	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/dist .

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import platform
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +31,39 @@ def machine() -> str:
         f"Python {platform.python_version()}, {runtime}, aiokafka {version('aiokafka')},"
         f" faust-streaming {version('faust-streaming')}"
     )
+
+
+def graphics_card(device_id: int = 0) -> str:
+    """Name and memory of a GPU, the driver, and the CUDA versions of driver and ONNX Runtime, in one line.
+
+    Asks the driver itself (``cuda.h``), so that no other package is needed; raises OSError without a driver.
+    """
+    driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    device, number, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
+    name = ctypes.create_string_buffer(128)
+    driver.cuInit(0)
+    driver.cuDeviceGet(ctypes.byref(device), device_id)
+    driver.cuDeviceGetName(name, len(name), device)
+    driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
+    driver.cuDriverGetVersion(ctypes.byref(number))
+    return (
+        f"{name.value.decode()}, {memory.value / 2**30:.0f} GiB, driver {_driver_version()}"
+        f" (CUDA {number.value // 1000}.{number.value % 1000 // 10}), {runtime_build()}"
+    )
+
+
+def runtime_build() -> str:
+    """ONNX Runtime's version, and the CUDA that it was built for."""
+    import onnxruntime
+    from onnxruntime.capi import build_and_package_info as build
+
+    return f"ONNX Runtime {onnxruntime.__version__} for CUDA {getattr(build, 'cuda_version', '') or 'none'}"
+
+
+def _driver_version(path: Path = Path("/proc/driver/nvidia/version")) -> str:
+    """The first number of three parts in the kernel module's own line, ``?`` where there is none."""
+    found = re.search(r"\d+\.\d+(\.\d+)?", path.read_text()) if path.exists() else None
+    return found.group() if found else "?"
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -86,11 +86,12 @@ class Float32:
 class Float16:
     """Weights and products in half precision, for GPUs; whatever is added up or normalised stays in float32.
 
-    Residuals and layer normalisation are in float32: ONNX Runtime's kernel of `SkipLayerNormalization` for half
-    precision adds up the mean and the squares in half precision unless it is told to be strict. Attention and the
-    activation are in half precision: their kernels take the softmax and the tanh in float32, and put out nothing larger
-    than what they read. Products are added up in float32 and rounded to half precision, which ends at 65,504: the
-    `plan` says which ones could come near.
+    Residuals and layer normalisation are in float32, since the CUDA kernel of `SkipLayerNormalization` adds up squares
+    in half precision in many releases that the worker allows (onnxruntime issue 29034; pull request 28682 mends it).
+    Attention and the activation are in half precision: their kernels take the softmax and the tanh in float32
+    (``attention_softmax.h``, ``fast_gelu_impl.cu``) and put out nothing larger than what they read. Products are added
+    up in float32 (``HalfGemmOptions``) and then rounded to half precision, which ends at 65,504: the `plan` says which
+    ones could come near.
     """
 
     def __init__(self, weights: Weights, plan: PrecisionPlan | None = None) -> None:

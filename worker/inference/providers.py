@@ -15,14 +15,16 @@ import onnxruntime
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
+def driver_is_there() -> bool:
+    """This machine has an NVIDIA driver, with or without a GPU."""
+    return _driver() is not None
+
+
 def gpu_count() -> int:
     """NVIDIA GPUs that the driver offers to this process; 0 without a driver. Does not touch ONNX Runtime."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return 0
+    driver = _driver()
     count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+    if driver is None or driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return 0
     return count.value
 
@@ -43,6 +45,13 @@ def preload_cuda_libraries() -> None:
 def no_output() -> contextlib.redirect_stdout[io.StringIO]:
     """A context in which what ONNX Runtime prints about a GPU that it cannot use goes nowhere."""
     return contextlib.redirect_stdout(io.StringIO())
+
+
+def _driver() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None
 
 
 def usable_cores() -> int:

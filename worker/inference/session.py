@@ -85,17 +85,20 @@ def open_session(artifact: Artifact, options: SessionOptions | None = None) -> C
         _log.warning("there is a GPU, but ONNX Runtime cannot use it, so the model runs on the CPU; %s", remedy)
     if artifact.precision == "fp16":
         _log.warning(
-            "%s is in half precision, which CPUs compute slowly: import it with --precision int8 or fp32 for a CPU",
+            "%s is in half precision, with which a CPU is slower, not faster; import it with --precision int8 or fp32",
             artifact.identity,
         )
     return ClassifierSession(artifact, _load(artifact.model_path, options, cuda=False), "cpu")
 
 
 class ClassifierSession:
-    """A loaded model; see `Session`."""
+    """A loaded model; see `Session`. `padding_free` says which of the artifact's graphs it is."""
 
-    def __init__(self, artifact: Artifact, session: onnxruntime.InferenceSession, provider: str) -> None:
+    def __init__(
+        self, artifact: Artifact, session: onnxruntime.InferenceSession, provider: str, *, padding_free: bool = False
+    ) -> None:
         self.provider = provider
+        self.padding_free = padding_free
         self._artifact = artifact
         self._session = session
         self._feeds = _input_feeds(artifact, session)
@@ -149,7 +152,7 @@ def _open_padding_free(artifact: Artifact, options: SessionOptions) -> tuple[Cla
         loaded = _load(artifact.padding_free_path, options, cuda=True)
         if providers.CUDA not in loaded.get_providers():
             return None, "the provider is not there"
-        session = ClassifierSession(artifact, loaded, "cuda")
+        session = ClassifierSession(artifact, loaded, "cuda", padding_free=True)
         session.predict(np.array([[2, 3, 3], [2, 3, 0]], dtype=np.int32), np.array([3, 2], dtype=np.int32))
     except (_OperatorMissingError, InferenceError) as error:
         return None, str(error)
@@ -183,6 +186,7 @@ def cuda_options(device_id: int) -> dict[str, Any]:
 
     Left: ``enable_cuda_graph`` needs fixed shapes and no copy to the host, and `RemovePadding` counts the tokens there.
     ``sdpa_kernel`` chooses flash attention by itself where the card has it. ``cudnn_conv_*`` is for convolutions.
+    ``enable_skip_layer_norm_strict_mode`` refuses places that are the same for all rows; normalisation is in float32.
     I/O binding would save nothing: a batch of 64k tokens sends 256 KiB and reads a few KiB, some tens of microseconds
     beside milliseconds of computing.
     """

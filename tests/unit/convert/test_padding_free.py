@@ -114,6 +114,23 @@ def test_layers_run_over_real_tokens_only(precision: str) -> None:
     assert rows == [tokens, *of_a_layer * 3, *of_the_last_layer, reviews]
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_onnx_runtime_lacks_nothing_but_the_kernels(precision: str) -> None:
+    """It infers and checks types and shapes by its own contracts before it looks for kernels."""
+    shape = AlbertShape.from_config(TINY)
+    weights = random_weights(shape)
+    plan = half_plan(shape, weights, calibration_ids(shape, None, 16))
+    model = build_graph(shape, weights, precision=precision, plan=plan, padding_free=True)
+    with pytest.raises(Exception, match="NOT_IMPLEMENTED : Could not find an implementation for RemovePadding"):
+        onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    (packed,) = (node for node in model.graph.node if node.op_type == "PackedMultiHeadAttention")
+    query, *others = packed.input
+    packed.input[:] = [query, "input_ids", *others[1:]]  # keys of another type: the contract is what refuses it
+    with pytest.raises(Exception, match=r"INVALID_GRAPH.*PackedMultiHeadAttention"):
+        onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
 def test_what_the_padding_holds_does_not_matter() -> None:
     shape = AlbertShape.from_config(TINY)
     model = build_graph(shape, random_weights(shape), precision="fp32", padding_free=True)
