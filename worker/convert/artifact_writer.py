@@ -71,7 +71,9 @@ def write_artifact(
     GPUs, and their weights in a file of their own, which both graphs read. The artifact computes its golden set on this
     machine's CPU. Raises `CheckpointError` where the description or the model does not allow it.
     """
-    files, graph = _foreign(source, description) if isinstance(source, ForeignGraph) else _built(source, description, plan)
+    files, graph = (
+        _foreign(source, description) if isinstance(source, ForeignGraph) else _built(source, description, plan)
+    )
     files |= {
         PIECES: source.pieces,
         CONFIG: as_json({key: source.config[key] for key in CONFIG_KEYS if key in source.config}),

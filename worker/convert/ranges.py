@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from worker.convert.awkward_texts import AWKWARD_TEXTS
 from worker.convert.graph import INPUT_IDS, LENGTHS, model_inputs, write_albert
 from worker.convert.precision import Float32, PrecisionPlan, Projection
 from worker.convert.shape import AlbertShape, CheckpointError, Weights
@@ -34,19 +35,6 @@ SMALLEST_LARGEST_WEIGHT = 2.0**-7
 HEAD = "albert.pooler"
 WORDS = "albert.embeddings.word_embeddings"
 
-CALIBRATION_TEXTS = (
-    "",
-    "A fine film.",
-    "THE WORST MOVIE I HAVE EVER SEEN!!!!!!!!!! 0/10 0/10 0/10",
-    "I went in with no hopes at all, and left with tears in my eyes: the acting, the score, the light, it all works.",
-    "It is not that the film is bad; it is that nobody, at any point, seems to have asked what it is for.<br /><br />",
-    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-    "no no no no no no no no no no no no no no no no no no no no no no no no no no no no no no no no no no no no no no",
-    "1984 2001 3.14159 -273.15 $1,000,000 100% http://example.com/?a=b&c=d user@example.com C++ </div> \\n \\t {}[]();",
-    "Ça m'a plu, señor; größer als alles. Очень хорошо! 素晴らしい映画でした。 فيلم رائع 🎬🎬🎬 👍🏽 ♥ ½ ﬁ Ⅷ",
-    '"Quoted," she said; (bracketed) [twice] {thrice} -- and -- then... nothing?!?! ;-) :-( *** --- ___ ~~~ ### @@@',
-)
-"""Awkward and ordinary; none comes from a data set."""
 _RANDOM_ROWS, _RANDOM_TOKENS = 3, 128
 _SEED = 20_261_124
 
@@ -66,7 +54,7 @@ def calibration_ids(shape: AlbertShape, tokeniser: Tokenizer | None, max_length:
     sizes = [max_length, *[min(max_length, _RANDOM_TOKENS)] * _RANDOM_ROWS]
     rows = [generator.integers(0, shape.vocab_size, size).astype(np.int32) for size in sizes]
     if tokeniser is not None:
-        rows += [np.asarray(encoding.ids, dtype=np.int32) for encoding in tokeniser.encode_many(CALIBRATION_TEXTS)]
+        rows += [np.asarray(encoding.ids, dtype=np.int32) for encoding in tokeniser.encode_many(AWKWARD_TEXTS)]
     return rows
 
 

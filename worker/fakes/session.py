@@ -25,6 +25,7 @@ class FakeSession:
 
     def __init__(self, labels: int = 2, *, max_tokens: int | None = None) -> None:
         self.provider = "cpu"
+        self.lanes = 1
         self.labels = labels
         self.max_tokens = max_tokens
         """Padded tokens beyond which it is out of memory; None for no limit."""

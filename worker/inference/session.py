@@ -40,6 +40,10 @@ class Session(Protocol):
     def provider(self) -> str:
         """``cpu`` or ``cuda``."""
 
+    @property
+    def lanes(self) -> int:
+        """How many calls of `predict` it takes at once to use all of the device that is to be used."""
+
     def warm_up(self) -> None:
         """Compute once, so that the first batch does not wait for what is done once; raises as `predict` does."""
 
@@ -58,7 +62,19 @@ class SessionOptions:
     """``auto`` takes a GPU where there is one and the model is made for it."""
     device_id: int = 0
     threads: int = 0
-    """Threads of one inference on a CPU; 0 takes the cores that the process may use."""
+    """Threads of one inference on a CPU; 0 takes one, or what `lanes` leaves for each."""
+    lanes: int = 0
+    """Inferences side by side on a CPU; 0 takes as many as have cores."""
+
+    def on_cpu(self) -> tuple[int, int]:
+        """How many lanes, and threads in each, with the cores that this process may use.
+
+        Several small inferences side by side use cores better than one that all of them share: nothing has to wait at
+        the end of each operator. Measured: docs/performance.md.
+        """
+        cores = providers.usable_cores()
+        threads = self.threads or (max(1, cores // self.lanes) if self.lanes else 1)
+        return self.lanes or max(1, cores // threads), threads
 
 
 def open_session(artifact: Artifact, options: SessionOptions | None = None) -> ClassifierSession:
@@ -88,16 +104,24 @@ def open_session(artifact: Artifact, options: SessionOptions | None = None) -> C
             "%s is in half precision, with which a CPU is slower, not faster; import it with --precision int8 or fp32",
             artifact.identity,
         )
-    return ClassifierSession(artifact, _load(artifact.model_path, options, cuda=False), "cpu")
+    session = _load(artifact.model_path, options, cuda=False)
+    return ClassifierSession(artifact, session, "cpu", lanes=options.on_cpu()[0])
 
 
 class ClassifierSession:
     """A loaded model; see `Session`. `padding_free` says which of the artifact's graphs it is."""
 
     def __init__(
-        self, artifact: Artifact, session: onnxruntime.InferenceSession, provider: str, *, padding_free: bool = False
+        self,
+        artifact: Artifact,
+        session: onnxruntime.InferenceSession,
+        provider: str,
+        *,
+        lanes: int = 1,
+        padding_free: bool = False,
     ) -> None:
         self.provider = provider
+        self.lanes = lanes
         self.padding_free = padding_free
         self._artifact = artifact
         self._session = session
@@ -163,7 +187,7 @@ def _load(path: Path, options: SessionOptions, *, cuda: bool) -> onnxruntime.Inf
     """The graph in `path`; raises `ArtifactError`, `_OperatorMissingError` where no provider has all its operators."""
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _FATAL_ONLY
-    settings.intra_op_num_threads = options.threads or providers.usable_cores()
+    settings.intra_op_num_threads = options.on_cpu()[1]
     settings.inter_op_num_threads = 1
     # Both keep memory for shapes long gone, and on a CPU neither saves time.
     settings.enable_mem_pattern = False
@@ -171,11 +195,14 @@ def _load(path: Path, options: SessionOptions, *, cuda: bool) -> onnxruntime.Inf
     # Idle threads that spin take the cores from decoding and tokenising.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     chosen: list[Any] = [providers.CPU]
+    slow: list[str] = []
     if cuda:
         chosen.insert(0, (providers.CUDA, cuda_options(options.device_id)))
+    else:
+        slow = ["SkipLayerNormFusion"]  # the fused kernel takes seven times as long on a CPU
     try:
         with providers.no_output():  # where the GPU fails, it says so and falls back to the CPU
-            return onnxruntime.InferenceSession(str(path), settings, providers=chosen)
+            return onnxruntime.InferenceSession(str(path), settings, providers=chosen, disabled_optimizers=slow)
     except Exception as error:  # ONNX Runtime's exceptions have no common base
         kind = _OperatorMissingError if "NOT_IMPLEMENTED" in str(error) else ArtifactError
         raise kind(f"{path}: ONNX Runtime cannot load it ({_first_line(error)})") from error

@@ -14,7 +14,7 @@ from contrib_operators import evaluate
 from worker.convert.graph import build_graph
 from worker.convert.precision import PrecisionPlan
 from worker.convert.ranges import (
-    CALIBRATION_TEXTS,
+    AWKWARD_TEXTS,
     HALF_MAX,
     LARGEST_ALLOWED,
     calibration_ids,
@@ -185,7 +185,7 @@ def test_the_texts_are_among_what_is_measured() -> None:
     shape = _shape(vocab_size=30_000)
     tokeniser = Artifact.load(None).load_tokeniser()
     rows = calibration_ids(shape, tokeniser, 16)
-    assert len(rows) == len(calibration_ids(shape, None, 16)) + len(CALIBRATION_TEXTS)
+    assert len(rows) == len(calibration_ids(shape, None, 16)) + len(AWKWARD_TEXTS)
     assert max(len(row) for row in calibration_ids(shape, None, 512)) == 512
 
 
