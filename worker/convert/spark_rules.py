@@ -25,11 +25,11 @@ _SPECIAL_PLACES = 2
 
 
 def spark_tokens(text: str) -> list[str]:
-    """The tokens of Spark NLP's ``Tokenizer`` with its defaults.
+    r"""The tokens of Spark NLP's ``Tokenizer`` with its defaults.
 
     Of each run between white space, the context characters before and after the rest are a token each side, as one,
     however many they are; a run of nothing else stays whole. (Its rule is the regular expression
-    ``\\A([C]*)([^C](?:.*[^C])*)([C]*)\\z``.)
+    ``\A([C]*)([^C](?:.*[^C])*)([C]*)\z``.)
     """
     tokens: list[str] = []
     for candidate in _CANDIDATE.findall(text):
