@@ -100,6 +100,8 @@ def open_archive(path: Path, limits: Limits = LIMITS) -> Iterator[Archive]:
     if path.is_dir():
         yield _open_folder(path, limits)
         return
+    if not path.is_file():  # a pipe would be waited for
+        raise CheckpointError(f"{path}: no such file or folder")
     try:
         file = path.open("rb")
     except OSError as error:
@@ -189,14 +191,15 @@ def _ends_in_marker(name: str) -> bool:
 
 
 def _root(names: Mapping[str, object], where: str) -> str:
-    """What stands before the shortest `MARKER`: in a saved pipeline, that of the pipeline itself."""
-    prefixes = sorted((name.removesuffix(MARKER) for name in names if _ends_in_marker(name)), key=len)
+    """What stands before the highest `MARKER`: in a saved pipeline, that of the pipeline itself."""
+    prefixes = [name.removesuffix(MARKER) for name in names if _ends_in_marker(name)]
     if not prefixes:
         raise CheckpointError(f"{where}: no {MARKER} in it, so it is not a model that Spark NLP saved")
+    prefixes.sort(key=lambda prefix: prefix.count("/"))
     depths = [prefix.count("/") for prefix in prefixes]
     if depths[0] > 1:
         raise CheckpointError(f"{where}: its {MARKER} is more than one folder down; zip the model's own folder")
-    if depths.count(depths[0]) > 1 and depths[0]:
+    if depths.count(depths[0]) > 1:
         raise CheckpointError(f"{where}: more than one model in it; zip each by itself")
     return prefixes[0]
 

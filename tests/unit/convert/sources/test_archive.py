@@ -61,10 +61,16 @@ def test_a_folder_is_read_from_its_top_or_from_one_folder_down(tmp_path: Path, a
         assert {name: archive.read(name) for name in archive.names} == FILES
 
 
-def test_the_shortest_metadata_is_the_root(tmp_path: Path) -> None:
-    path = write_zip(tmp_path / "model.zip", FILES | {f"stages/0_Tokenizer/{MARKER}": b"inner"})
+def test_the_highest_metadata_is_the_root(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "model.zip", FILES | {f"s/0/{MARKER}": b"inner"}, "a_long_name/")
     with open_archive(path) as archive:
         assert archive.read(MARKER) == b"{}"
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.zip")
+    for name in ("pipe.zip", "none.zip"):
+        _refused(tmp_path / name, "no such file or folder")
 
 
 def test_two_models_in_a_zip_are_refused(tmp_path: Path) -> None:
