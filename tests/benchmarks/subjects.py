@@ -27,6 +27,7 @@ from worker.inference.scores import Scores
 from worker.inference.session import Ids, Lengths
 from worker.logs import configure_logging
 from worker.metrics import Metrics
+from worker.overflow import DEFAULT_OVERFLOW
 from worker.records import Encoding
 from worker.settings import Settings
 
@@ -49,6 +50,7 @@ class FreeTokeniser:
 
     pad_id = 0
     max_length = 512
+    overflow = DEFAULT_OVERFLOW
 
     def __init__(self) -> None:
         self._ids = np.ones(self.max_length, dtype=np.int32)

@@ -10,6 +10,8 @@ import pytest
 from worker.clock import FakeClock
 from worker.errors import Reason, RecordError, Stage
 from worker.events import EventCodec
+from worker.metrics import Metrics
+from worker.overflow import Overflow
 from worker.preparation import RecordPreparer
 from worker.records import TOMBSTONE, Encoding, Record, TopicPartition
 
@@ -19,6 +21,8 @@ ARRIVED_AT = 1_000.0
 
 class LengthTokenizer:
     """As many tokens as characters; some texts break it."""
+
+    overflow = Overflow("head_tail")
 
     def __init__(self, breaks_on: str = "\0") -> None:
         self.breaks_on = breaks_on
@@ -30,9 +34,11 @@ class LengthTokenizer:
         return [Encoding(np.zeros(len(text), dtype=np.int32), truncated=False) for text in all_texts]
 
 
-def preparer(breaks_on: str = "\0") -> RecordPreparer:
+def preparer(breaks_on: str = "\0", metrics: Metrics | None = None) -> RecordPreparer:
     clock = FakeClock(monotonic=ARRIVED_AT, wall=WALL)
-    return RecordPreparer(EventCodec("text", "sentiment", 1_000), LengthTokenizer(breaks_on), clock)  # type: ignore[arg-type]
+    return RecordPreparer(
+        EventCodec("text", "sentiment", 1_000), LengthTokenizer(breaks_on), clock, metrics or Metrics()
+    )  # type: ignore[arg-type]
 
 
 def record(value: bytes | None, timestamp_ms: int = -1, offset: int = 0) -> Record:

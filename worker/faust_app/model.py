@@ -34,14 +34,18 @@ class Model:
 
 
 def load_model(settings: Settings, metrics: Metrics) -> Model:
-    """Load the artifact, open its session and warm it up; raises ArtifactError and SessionError. Takes seconds."""
+    """Load the artifact, open its session and warm it up. Takes seconds.
+
+    Raises ArtifactError, SessionError, and UsageError for settings that do not fit the model.
+    """
     artifact = Artifact.load(settings.model)
+    tokenizer = artifact.load_tokeniser().with_overflow(settings.reading)
     session = open_session(artifact, SessionOptions(settings.provider, settings.device_id, settings.inference_threads))
     session.warm_up()
     metrics.provider.labels(session.provider).set(1)
     metrics.model.labels(artifact.name, artifact.version, artifact.precision).set(1)
     limits = batch_limits(settings, session.provider, artifact.max_length)
-    return Model(artifact.identity, artifact.labels, artifact.load_tokeniser(), session, limits)
+    return Model(artifact.identity, artifact.labels, tokenizer, session, limits)
 
 
 def batch_limits(settings: Settings, provider: str, max_length: int) -> BatchLimits:

@@ -48,8 +48,8 @@ def test_rows_that_only_the_ladder_brings_are_harmless_reviews_of_one_pad():
 def test_a_split_keeps_every_entry_once_and_in_order(count):
     entries = [make_entry(length + 1) for length in range(count)]
     first, second = Batch(entries).split()
-    assert [*first.entries, *second.entries] == entries
-    assert abs(len(first.entries) - len(second.entries)) <= 1
+    assert [*first.parts, *second.parts] == entries
+    assert abs(len(first.parts) - len(second.parts)) <= 1
 
 
 def test_the_halves_of_a_split_keep_the_ladder():
@@ -57,7 +57,7 @@ def test_the_halves_of_a_split_keep_the_ladder():
     first, second = Batch([make_entry(length) for length in (8, 7, 3, 2)], ladder).split()
     assert (first.rows, first.length) == (2, 8)
     assert (second.rows, second.length) == (2, 4)
-    assert lengths_of(second.entries) == [3, 2]
+    assert lengths_of(second.parts) == [3, 2]
 
 
 def test_a_single_entry_cannot_be_split():
