@@ -137,8 +137,7 @@ class ModelSettings(_Part):
     tokeniser_threads: Annotated[int, Field(ge=1, le=64)] = 2
     """Threads that decode and tokenise."""
     overflow: OverflowPolicy = DEFAULT_OVERFLOW.policy
-    """What is read of a review longer than the model: its first tokens, a quarter from its head and the rest from its
-    tail, or all of it in overlapping windows."""
+    """What is read of a review longer than the model: its beginning, beginning and end, or all of it in windows."""
     window_overlap_tokens: Annotated[int, Field(ge=0)] = DEFAULT_OVERFLOW.window_overlap_tokens
     """Tokens that a window of a long review shares with the next one, at least; less than the model reads."""
     max_windows: Annotated[int, Field(ge=1, le=MOST_WINDOWS)] = DEFAULT_OVERFLOW.max_windows

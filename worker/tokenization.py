@@ -19,7 +19,7 @@ import numpy as np
 import sentencepiece
 
 from worker.errors import ArtifactError
-from worker.overflow import DEFAULT_OVERFLOW, MARKERS, Overflow
+from worker.overflow import MARKERS, Overflow
 from worker.records import Encoding, TokenIds
 
 SPACE_SYMBOL = "\N{LOWER ONE EIGHTH BLOCK}"
@@ -64,11 +64,11 @@ class Tokenizer:
     """Encodes texts for one model. Thread-safe; SentencePiece releases the GIL while it encodes.
 
     `model` is the path of a SentencePiece model, or its bytes. Raises `ArtifactError` when it is none, or lacks one of
-    ALBERT's special pieces. Texts longer than `max_length` are read as `overflow` says; see `with_overflow`.
+    ALBERT's special pieces. Texts longer than `max_length` tokens are truncated; see `with_overflow` for other ways.
     """
 
     def __init__(self, model: Path | bytes, *, max_length: int, lower_case: bool) -> None:
-        self.overflow = DEFAULT_OVERFLOW
+        self.overflow = Overflow("truncate")
         self._pieces = sentencepiece.SentencePieceProcessor()
         name = model if isinstance(model, Path) else "the vocabulary"
         try:
