@@ -3,14 +3,14 @@
 import itertools
 
 import pytest
-from entries import lengths_of, make_entry
+from entries import lengths_of, make_entry, make_windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from worker.batching import Batch, BatchLimits, BatchQueue, ShapeLadder
 from worker.batching.cut import CutLimits, best_cut, token_price
-from worker.records import Entry
+from worker.records import Part
 
 MAX_TOKENS = 240
 MAX_LENGTH = 60
@@ -29,7 +29,7 @@ class QueueMachine(RuleBasedStateMachine):
     def start(self, ladder, reviews, window, linger_s):
         self.limits = BatchLimits(MAX_TOKENS, reviews, window, linger_s=linger_s, max_wait_s=10.0, ladder=ladder)
         self.queue = BatchQueue(self.limits)
-        self.waiting: list[Entry] = []
+        self.waiting: list[Part] = []
         self.max_tokens = MAX_TOKENS
         self.now = 100.0
         self.first_went_last_time = False
@@ -43,6 +43,12 @@ class QueueMachine(RuleBasedStateMachine):
         ]
         self.queue.extend(entries)
         self.waiting.extend(entries)
+
+    @rule(lengths=st.lists(st.integers(1, MAX_LENGTH), min_size=2, max_size=6), age=st.integers(0, 30))
+    def extend_by_windows(self, lengths, age):
+        windows = make_windows(*lengths, arrived_at=self.now, waiting_since=self.now - age)
+        self.queue.extend(windows)
+        self.waiting.extend(windows)
 
     @rule(seconds=st.floats(0.0, 8.0))
     def let_time_pass(self, seconds):

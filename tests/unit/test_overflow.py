@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ def test_windows_hold_every_token_and_neighbours_share_enough(case: tuple[Overfl
     assert len(spans) <= overflow.max_windows
     assert (spans[0][0], spans[-1][1]) == (0, tokens)
     assert all(0 <= end - start <= room for start, end in spans)
-    for (start, end), (next_start, next_end) in zip(spans, spans[1:], strict=False):
+    for (start, end), (next_start, next_end) in itertools.pairwise(spans):
         assert start < next_start
         assert end < next_end
         assert end - next_start >= overflow.window_overlap_tokens

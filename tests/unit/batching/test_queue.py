@@ -1,5 +1,5 @@
 import pytest
-from entries import lengths_of, make_entry
+from entries import lengths_of, make_entry, make_windows
 
 from worker.batching import BatchLimits, BatchQueue, ShapeLadder
 
@@ -188,3 +188,19 @@ def test_a_cleared_queue_starts_afresh():
     queue.append(make_entry(100, arrived_at=99.0, offset=1))
     assert queue.ready_at(99.0) == 100.0
     assert offsets_of(queue.next_batch(100.0)) == [1]
+
+
+def test_windows_of_one_review_are_cut_where_each_fits():
+    queue = make_queue(100, 50)
+    queue.extend(make_windows(101, 51, arrived_at=2.0, offset=7))
+    assert len(queue) == 4
+    first = queue.next_batch(9.0)
+    assert lengths_of(first.parts) == [101, 100]
+    assert lengths_of(queue.next_batch(9.0).parts) == [51, 50]
+
+
+def test_windows_have_the_age_of_their_review():
+    queue = make_queue(100, linger_s=2.0, max_wait_s=5.0)
+    queue.extend(make_windows(300, 301, arrived_at=1.0, waiting_since=-60.0, offset=9))
+    assert queue.ready_at(1.0) == 1.0
+    assert offsets_of(queue.next_batch(1.0)) == [9, 9]
