@@ -9,21 +9,23 @@ In a program of your own::
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from worker.classifier import Classification, Classifier
+    from worker.overflow import Overflow
 
-__all__ = ["Classification", "Classifier"]
+__all__ = ["Classification", "Classifier", "Overflow"]
+
+_HOMES = {"Classification": "worker.classifier", "Classifier": "worker.classifier", "Overflow": "worker.overflow"}
 
 
 def __getattr__(name: str) -> object:
     """Load the public names when they are first asked for: most commands need no model."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from worker import classifier
-
-    return getattr(classifier, name)
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.inference.artifact import Artifact
+from worker.inference.scores import pooled_prediction
 from worker.inference.session import Session, SessionOptions, open_session
-from worker.records import Encoding
+from worker.overflow import DEFAULT_OVERFLOW, Overflow, OverflowPolicy
+from worker.records import Encoding, Prediction, TokenIds
 from worker.tokenization import Tokenizer
 
 MAX_BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
-"""Padded tokens of one batch, by provider; at least one review however long."""
+"""Padded tokens of one batch, by provider; at least one review, or window, however long."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,11 @@ class Classification:
     scores: dict[str, float]
     """Probability of each label."""
     tokens: int
-    """Tokens that the model read, ``[CLS]`` and ``[SEP]`` included."""
+    """Tokens that the model read, ``[CLS]`` and ``[SEP]`` included; of several windows, of all together."""
     truncated: bool
-    """The text was longer than the model reads; only its beginning counted."""
+    """Something of the text was not read."""
+    windows: int = 1
+    """Windows that the text was read in; more than one only for a long text, with ``overflow="windows"``."""
 
 
 class Classifier:
@@ -47,14 +51,24 @@ class Classifier:
         self._session = session
 
     @classmethod
-    def load(cls, path: str | Path | None = None, provider: Literal["auto", "cpu", "cuda"] = "auto") -> Self:
+    def load(
+        cls,
+        path: str | Path | None = None,
+        provider: Literal["auto", "cpu", "cuda"] = "auto",
+        overflow: OverflowPolicy | Overflow = DEFAULT_OVERFLOW.policy,
+    ) -> Self:
         """Load the model artifact in the folder `path`; None takes the bundled one.
 
+        `overflow` says what is read of a text that is longer than the model: ``truncate`` its beginning, ``head_tail``
+        beginning and end, ``windows`` all of it in overlapping windows. An `Overflow` says more exactly how.
+
         Raises `worker.errors.ArtifactError` where the artifact is not sound, and `worker.errors.UsageError` where the
-        provider is not there.
+        provider is not there, or `overflow` is not or does not fit the model.
         """
         artifact = Artifact.load(None if path is None else Path(path))
-        return cls(artifact, artifact.load_tokeniser(), open_session(artifact, SessionOptions(provider=provider)))
+        reading = overflow if isinstance(overflow, Overflow) else Overflow(overflow)
+        tokeniser = artifact.load_tokeniser().with_overflow(reading)
+        return cls(artifact, tokeniser, open_session(artifact, SessionOptions(provider=provider)))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -67,40 +81,48 @@ class Classifier:
         return self._session.provider
 
     def predict(self, texts: Sequence[str]) -> list[Classification]:
-        """Classify `texts`, in their order; each is truncated to what the model can read.
+        """Classify `texts`, in their order; of a long one is read what `load` was told.
 
         Raises `worker.errors.InferenceError` when the session fails, and TypeError for one text instead of several.
         """
         if isinstance(texts, str):
             raise TypeError("predict() takes a sequence of texts, not one text")
         encodings = self._tokeniser.encode_many(texts)
-        results: list[Classification | None] = [None] * len(encodings)
-        for chosen in self._batches(encodings):
-            rows = [encodings[index] for index in chosen]
-            scores = self._session.predict(*_arrays(rows, self._tokeniser.pad_id)).tolist()
-            for index, encoding, row in zip(chosen, rows, scores, strict=True):
-                results[index] = self._classification(encoding, row)
-        return [result for result in results if result is not None]
+        scores = iter(self._scores([ids for encoding in encodings for ids in encoding.windows]))
+        return [self._classification(encoding, [next(scores) for _ in encoding.windows]) for encoding in encodings]
 
-    def _batches(self, encodings: Sequence[Encoding]) -> Iterator[list[int]]:
-        """Indices of encodings of like lengths, longest first, so that memory is claimed once."""
+    def _scores(self, rows: Sequence[TokenIds]) -> list[list[float]]:
+        """The probabilities of each row, in their order."""
+        scores: list[list[float]] = [[]] * len(rows)
+        for chosen in self._batches(rows):
+            arrays = _arrays([rows[index] for index in chosen], self._tokeniser.pad_id)
+            for index, row in zip(chosen, self._session.predict(*arrays).tolist(), strict=True):
+                scores[index] = row
+        return scores
+
+    def _batches(self, rows: Sequence[TokenIds]) -> Iterator[list[int]]:
+        """Indices of rows of like lengths, longest first, so that memory is claimed once."""
         budget = MAX_BATCH_TOKENS[self.provider]
-        order = sorted(range(len(encodings)), key=lambda index: len(encodings[index]), reverse=True)
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index]), reverse=True)
         start = 0
         while start < len(order):
-            count = max(1, budget // len(encodings[order[start]]))
+            count = max(1, budget // len(rows[order[start]]))
             yield order[start : start + count]
             start += count
 
-    def _classification(self, encoding: Encoding, row: Sequence[float]) -> Classification:
-        scores = dict(zip(self.labels, row, strict=True))
+    def _classification(self, encoding: Encoding, windows: Sequence[Sequence[float]]) -> Classification:
+        if encoding.further:
+            said = pooled_prediction(encoding, windows)
+        else:
+            said = Prediction(tuple(windows[0]), len(encoding), encoding.truncated)
+        scores = dict(zip(self.labels, said.scores, strict=True))
         label = max(scores, key=scores.__getitem__)
-        return Classification(label, scores[label], scores, len(encoding), encoding.truncated)
+        return Classification(label, scores[label], scores, said.tokens, said.truncated, said.windows)
 
 
-def _arrays(rows: Sequence[Encoding], pad_id: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def _arrays(rows: Sequence[TokenIds], pad_id: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     lengths = np.array([len(row) for row in rows], dtype=np.int32)
     ids = np.full((len(rows), int(lengths.max())), pad_id, dtype=np.int32)
     for index, row in enumerate(rows):
-        ids[index, : len(row)] = row.ids
+        ids[index, : len(row)] = row
     return ids, lengths

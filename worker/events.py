@@ -132,14 +132,17 @@ class EventCodec:
 class ResultWriter:
     """Writes the result object for one model; thread-safe.
 
-    `labels` are in the model's order; `model` is ``<name>@<version>``.
+    `labels` are in the model's order; `model` is ``<name>@<version>``. The member ``windows`` is written, for short
+    reviews too, when `in_windows`: where long ones are read in windows.
     """
 
-    def __init__(self, labels: Sequence[str], model: str) -> None:
+    def __init__(self, labels: Sequence[str], model: str, *, in_windows: bool = False) -> None:
+        self._in_windows = in_windows
         scores = ",".join(f"{_json_for_format(label)}:%.6f" for label in labels)
+        read = '"tokens":%d,"truncated":%s,' + ('"windows":%d,' if in_windows else "")
         self._templates = tuple(
             f'{{"label":{_json_for_format(label)},"score":%.6f,"scores":{{{scores}}},'
-            f'"model":{_json_for_format(model)},"tokens":%d,"truncated":%s,"classified_at":"%s"}}'
+            f'"model":{_json_for_format(model)},{read}"classified_at":"%s"}}'
             for label in labels
         )
 
@@ -158,7 +161,8 @@ class ResultWriter:
         if highest > 1.0 or min(scores) < 0.0:
             scores = tuple(min(max(score, 0.0), 1.0) for score in scores)
         truncated = "true" if prediction.truncated else "false"
-        values = (scores[label], *scores, prediction.tokens, truncated, classified_at)
+        read = (truncated, prediction.windows) if self._in_windows else (truncated,)
+        values = (scores[label], *scores, prediction.tokens, *read, classified_at)
         return (self._templates[label] % values).encode()
 
 

@@ -30,13 +30,21 @@ class Metrics:
             "stale_events", "Records dropped because their assignment had ended; another member reads them again."
         )
         self.labels = self._counter("predictions", "Predictions, by label.", ["label"])
+        self.overflows = self._counter(
+            "overflows", "Reviews longer than the model reads, by what was done (setting overflow).", ["policy"]
+        )
+        self.windows = self._counter("windows", "Windows computed of reviews that were read in several.")
         self.batches = self._counter("batches", "Batches computed.")
-        self.batch_reviews = self._histogram("batch_reviews", "Reviews of a batch.", _COUNTS)
+        self.batch_reviews = self._histogram(
+            "batch_reviews", "Reviews of a batch; each window of a long one counts.", _COUNTS
+        )
         self.batch_tokens = self._histogram("batch_tokens", "Padded tokens of a batch.", _TOKENS)
         self.padding_waste = self._histogram("padding_waste", "1 - real / padded tokens of a batch.", _SHARES)
         self.real_tokens = self._counter("real_tokens", "Tokens of reviews computed, without padding.")
         self.padded_tokens = self._counter("padded_tokens", "Tokens computed, padding included.")
-        self.queue_reviews = self._gauge("queue_reviews", "Reviews waiting for a batch.")
+        self.queue_reviews = self._gauge(
+            "queue_reviews", "Reviews waiting for a batch; each window of a long one counts."
+        )
         self.queue_seconds = self._histogram("queue_seconds", "Wait of a batch's oldest review in the queue.", _SECONDS)
         self.prepare_seconds = self._histogram(
             "prepare_seconds", "Decoding and tokenising one chunk of records.", _SECONDS

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from worker.clock import Clock
 from worker.errors import Reason, RecordError, Stage
 from worker.events import EventCodec
+from worker.metrics import Metrics
 from worker.records import TOMBSTONE, Entry, Record
 from worker.tokenization import Tokenizer
 
@@ -14,10 +15,11 @@ from worker.tokenization import Tokenizer
 class RecordPreparer:
     """Turns each record into an entry that waits for a batch, or that has its outcome already. Thread-safe."""
 
-    def __init__(self, codec: EventCodec, tokenizer: Tokenizer, clock: Clock) -> None:
+    def __init__(self, codec: EventCodec, tokenizer: Tokenizer, clock: Clock, metrics: Metrics) -> None:
         self._codec = codec
         self._tokenizer = tokenizer
         self._clock = clock
+        self._overflows = metrics.overflows.labels(tokenizer.overflow.policy)
 
     def prepare(self, records: Sequence[Record], arrived_at: float) -> list[Entry]:
         """One entry for each record, in order. `arrived_at` is monotonic seconds."""
@@ -45,9 +47,12 @@ class RecordPreparer:
         return entries
 
     def _encode(self, entries: Sequence[Entry], texts: Sequence[str]) -> None:
+        overflows = 0
         try:
             for entry, encoding in zip(entries, self._tokenizer.encode_many(texts), strict=True):
                 entry.encoding = encoding
+                if encoding.truncated or encoding.further:
+                    overflows += 1
         except Exception as error:
             if len(entries) == 1:
                 message = f"the text cannot be tokenised ({type(error).__name__})"
@@ -55,3 +60,6 @@ class RecordPreparer:
                 return
             for entry, text in zip(entries, texts, strict=True):
                 self._encode([entry], [text])
+        else:
+            if overflows:
+                self._overflows.inc(overflows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from worker.errors import RecordError
 
 Headers = tuple[tuple[str, bytes | None], ...]
 """Kafka record headers: a sequence of pairs; a name may repeat."""
+TokenIds = npt.NDArray[np.int32]
 
 
 class TopicPartition(NamedTuple):
@@ -75,22 +77,35 @@ class Prediction:
     scores: tuple[float, ...]
     """Probabilities, one for each label, in the model's order."""
     tokens: int
-    """Tokens that the model read, ``[CLS]`` and ``[SEP]`` included."""
+    """Tokens that the model read, ``[CLS]`` and ``[SEP]`` included; of several windows, of all together."""
     truncated: bool
+    """Something of the review was not read."""
+    windows: int = 1
+    """Windows that the review was read in."""
 
 
 @dataclass(slots=True)
 class Encoding:
-    """Token ids that fit the model: int32, shape ``[length]``, ``[CLS]`` first and ``[SEP]`` last.
+    """What the model reads of one text: token ids, in one window or in several.
 
     Treat it as immutable; it is not frozen because one is made for each review, and that takes three times as long.
     """
 
-    ids: npt.NDArray[np.int32]
+    ids: TokenIds
+    """The first window, mostly the only one: int32 ``[length]``, ``[CLS]`` first and ``[SEP]`` last."""
     truncated: bool
+    """Something of the text is in no window."""
+    further: tuple[TokenIds, ...] = ()
+    """The windows after the first, of the same form, in the order of the text."""
+
+    @property
+    def windows(self) -> tuple[TokenIds, ...]:
+        """All windows."""
+        return (self.ids, *self.further)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        """Tokens that the model reads, over all windows: what two of them share counts twice."""
+        return len(self.ids) + sum(map(len, self.further))
 
 
 @dataclass(slots=True, eq=False)
@@ -110,6 +125,68 @@ class Entry:
     waiting_since: float
     """Monotonic seconds from which its age counts: earlier than `arrived_at` when the event carries a time."""
     outcome: Prediction | RecordError | Tombstone | None = None
+    window_scores: dict[int, tuple[float, ...]] | None = None
+    """Of a review in several windows: the scores of those that are computed, by their number."""
+
+    @property
+    def ids(self) -> TokenIds:
+        """What a batch computes of it; raises ValueError when it has no encoding, or several windows."""
+        encoding = self.encoding
+        if encoding is None or encoding.further:
+            lacks = "no encoding" if encoding is None else "several windows"
+            raise ValueError(f"This is a bug: {self.record.source} has {lacks} and cannot be one row of a batch")
+        return encoding.ids
+
+
+@dataclass(slots=True, eq=False)
+class Window:
+    """One of several windows of a review: computed by itself, wherever it fits.
+
+    It knows its entry, and not the other way round: a cycle would stay in memory until the garbage collector runs.
+    """
+
+    entry: Entry
+    number: int
+    """Its place among the windows of the entry, from 0."""
+    ids: TokenIds
+
+    @property
+    def record(self) -> Record:
+        return self.entry.record
+
+    @property
+    def arrived_at(self) -> float:
+        return self.entry.arrived_at
+
+    @property
+    def waiting_since(self) -> float:
+        return self.entry.waiting_since
+
+
+Part = Entry | Window
+"""What waits for a batch and becomes one row of it: a window, or the entry itself, which mostly has only one.
+
+An object more for each review would cost what the whole queue costs, so an entry in one window is its own part.
+"""
+
+
+def parts_of(entries: Iterable[Entry]) -> Iterator[Part]:
+    """What has to be computed of `entries`, in their order: nothing of those that have an outcome."""
+    for entry in entries:
+        if entry.outcome is not None:
+            continue
+        encoding = entry.encoding
+        if encoding is None or not encoding.further:
+            yield entry
+            continue
+        entry.window_scores = {}
+        for number, ids in enumerate(encoding.windows):
+            yield Window(entry, number, ids)
+
+
+def entry_of(part: Part) -> Entry:
+    """The entry that `part` belongs to."""
+    return part.entry if isinstance(part, Window) else part
 
 
 class Tombstone:

@@ -15,6 +15,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from worker.overflow import DEFAULT_OVERFLOW, MOST_WINDOWS, Overflow, OverflowPolicy
+
 ENVIRONMENT_PREFIX = "REVIEWS_WORKER_"
 DEFAULT_PORT = 6066
 
@@ -134,6 +136,17 @@ class ModelSettings(_Part):
     """Threads of one inference on a CPU; 0 takes the cores that the process may use."""
     tokeniser_threads: Annotated[int, Field(ge=1, le=64)] = 2
     """Threads that decode and tokenise."""
+    overflow: OverflowPolicy = DEFAULT_OVERFLOW.policy
+    """What is read of a review longer than the model: its beginning, beginning and end, or all of it in windows."""
+    window_overlap_tokens: Annotated[int, Field(ge=0)] = DEFAULT_OVERFLOW.window_overlap_tokens
+    """Tokens that a window of a long review shares with the next one, at least; less than the model reads."""
+    max_windows: Annotated[int, Field(ge=1, le=MOST_WINDOWS)] = DEFAULT_OVERFLOW.max_windows
+    """Windows of one review, which bound its cost; what they do not reach is not read."""
+
+    @property
+    def reading(self) -> Overflow:
+        """How reviews longer than the model are read."""
+        return Overflow(self.overflow, self.window_overlap_tokens, self.max_windows)
 
 
 class BatchingSettings(_Part):
@@ -142,7 +155,7 @@ class BatchingSettings(_Part):
     max_batch_tokens: Annotated[int, Field(ge=0)] = 0
     """Padded tokens of one batch (longest times count); 0 takes the measured default of the provider."""
     max_batch_reviews: Annotated[int, Field(ge=0)] = 0
-    """Reviews of one batch; 0 takes the measured default of the provider."""
+    """Reviews of one batch, each window of a long one counted; 0 takes the measured default of the provider."""
     batch_window_reviews: Annotated[int, Field(ge=0)] = 0
     """Waiting reviews among which those of like length are found; 0 takes the measured default of the provider."""
     linger_s: Seconds = 0.0

@@ -79,7 +79,7 @@ def backlog_batches(entries: list[Entry], limits: BatchLimits, in_flight: int) -
         batch = queue.next_batch(0.0)
         seconds = time.thread_time() - started
         assert batch is not None
-        computed.update(entry.record.offset for entry in batch.entries)
+        computed.update(entry.record.offset for entry in batch.parts)
         while oldest in computed:
             computed.remove(oldest)
             oldest += 1
@@ -90,7 +90,7 @@ def run_backlog(entries: list[Entry], limits: BatchLimits) -> Backlog:
     """Half of what is in flight waits, the other half is done and waits for its turn to leave."""
     batches, seconds = zip(*backlog_batches(entries, limits, in_flight=2 * limits.window_reviews), strict=True)
     padded = sum(batch.padded_tokens for batch in batches)
-    reviews = sum(len(batch.entries) for batch in batches)
+    reviews = sum(len(batch.parts) for batch in batches)
     return Backlog(
         padding_waste=1 - sum(batch.real_tokens for batch in batches) / padded,
         fill=padded / (limits.max_batch_tokens * len(batches)),

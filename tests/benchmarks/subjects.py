@@ -27,6 +27,7 @@ from worker.inference.scores import Scores
 from worker.inference.session import Ids, Lengths
 from worker.logs import configure_logging
 from worker.metrics import Metrics
+from worker.overflow import Overflow
 from worker.records import Encoding
 from worker.settings import Settings
 
@@ -49,6 +50,7 @@ class FreeTokeniser:
 
     pad_id = 0
     max_length = 512
+    overflow = Overflow("truncate")
 
     def __init__(self) -> None:
         self._ids = np.ones(self.max_length, dtype=np.int32)
@@ -60,7 +62,9 @@ class FreeTokeniser:
 
 def load_free_session(settings: Settings, metrics: Metrics) -> Model:
     """A free session behind the real tokeniser."""
-    return dataclasses.replace(load_free(settings, metrics), tokenizer=Artifact.load(None).load_tokeniser())
+    return dataclasses.replace(
+        load_free(settings, metrics), tokenizer=Artifact.load(None).load_tokeniser().with_overflow(settings.reading)
+    )
 
 
 def load_free(settings: Settings, metrics: Metrics) -> Model:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from typing import Any
 
 import pytest
 from contract.reviews import check_prediction, numbers, review, reviews, without_result
 from contract.world import World, by_partition
+from jsonschema import Draft202012Validator
 from kafka_tools import Message
 
 from worker.errors import ExitCode
 from worker.fakes import FakeSession
+from worker.overflow import Overflow
+from worker.records import Encoding
+from worker.schemas import load_schema
 
 LONG_TEXT = "x" * 3000
 
@@ -158,3 +164,72 @@ async def test_out_of_memory_makes_batches_smaller_and_nothing_is_lost(world: Wo
     assert await worker.stop() is ExitCode.OK
     assert worker.metric("inference_failures_total", kind="out_of_memory") >= 1
     assert await world.dead_letters() == []
+
+
+LONG_REVIEWS = {2: 200, 5: 400, 6: 500, 11: 2000}
+"""Reviews that get so many times three words more: two windows, three, four, and more than these."""
+
+
+def with_long_ones(messages: list[Message]) -> list[Message]:
+    for number, times in LONG_REVIEWS.items():
+        if number < len(messages):
+            event = json.loads(messages[number].value or b"")
+            event["text"] += " good bad dull" * times
+            messages[number] = dataclasses.replace(messages[number], value=json.dumps(event).encode())
+    return messages
+
+
+async def test_long_reviews_are_read_in_windows_and_leave_in_their_order(world: World) -> None:
+    await world.create_topics()
+    await world.produce(with_long_ones(reviews(30)))
+    reading = Overflow("windows", window_overlap_tokens=32, max_windows=4)
+    worker = world.worker(overflow="windows", window_overlap_tokens=32, max_windows=4)
+    outputs = await world.outputs(30)
+    assert await worker.stop() is ExitCode.OK
+    assert numbers(await world.outputs()) == list(range(30))
+    tokenizer = world.tokenizer.with_overflow(reading)
+    windows = {}
+    for output in outputs:
+        check_prediction(output, worker.session, tokenizer)
+        event = json.loads(output.value or b"")
+        Draft202012Validator(load_schema("classified-review")).validate(event)
+        windows[event["review_id"]] = event["sentiment"]["windows"]
+        assert event["sentiment"]["truncated"] is (event["review_id"] == 11)
+    assert {number: count for number, count in windows.items() if count > 1} == {2: 2, 5: 3, 6: 4, 11: 4}
+    assert worker.metric("overflows_total", policy="windows") == len(LONG_REVIEWS)
+    assert worker.metric("windows_total") == sum(count for count in windows.values() if count > 1)
+    assert worker.metric("predictions_total", label="neg") + worker.metric("predictions_total", label="pos") == 30
+    assert await world.check_commits() == {0: 30}
+
+
+async def test_a_long_review_of_which_one_window_fails_is_one_dead_letter(world: World) -> None:
+    await world.create_topics()
+    messages = with_long_ones(reviews(10))
+    await world.produce(messages)
+    reading = Overflow("windows", window_overlap_tokens=32, max_windows=4)
+    text = json.loads(messages[5].value or b"")["text"]
+    session = FakeSession()
+    encoding = world.tokenizer.with_overflow(reading).encode(text)
+    session.poison([Encoding(encoding.windows[0], truncated=False)])
+    worker = world.worker(session, overflow="windows", window_overlap_tokens=32, max_windows=4)
+    outputs = await world.outputs(9)
+    (letter,) = await world.dead_letters(1)
+    assert letter.source == (0, 5)
+    assert letter.header("reviews_worker.errors.reason") == "inference_failed"
+    assert numbers(outputs) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    assert await worker.stop() is ExitCode.OK
+    assert len(await world.dead_letters()) == 1
+    assert await world.check_commits() == {0: 10}
+
+
+@pytest.mark.parametrize("policy", ["truncate", "head_tail"])
+async def test_a_long_review_that_is_read_in_part_says_so(world: World, policy: Any) -> None:
+    await world.create_topics()
+    await world.produce(with_long_ones(reviews(4)))
+    worker = world.worker(overflow=policy)
+    outputs = await world.outputs(4)
+    for output in outputs:
+        check_prediction(output, worker.session, world.tokenizer.with_overflow(Overflow(policy)))
+        sentiment = json.loads(output.value or b"")["sentiment"]
+        assert "windows" not in sentiment
+        assert sentiment["truncated"] is (output.source[1] == 2)

@@ -281,7 +281,7 @@ class KafkaWorld(World):
 
     def _build(self, session: FakeSession, settings: Settings) -> WorkerService:
         limits = BatchLimits(1024, 16, 128, settings.linger_s, settings.max_wait_s)
-        model = Model(IDENTITY, LABELS, self.tokenizer, session, limits)
+        model = Model(IDENTITY, LABELS, self.tokenizer.with_overflow(settings.reading), session, limits)
         return WorkerService(settings, load=lambda *_: model)
 
     async def create_topics(self, partitions: int = 1, **limits: int) -> None:

@@ -3,14 +3,14 @@
 import itertools
 
 import pytest
-from entries import lengths_of, make_entry
+from entries import lengths_of, make_entry, make_windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from worker.batching import Batch, BatchLimits, BatchQueue, ShapeLadder
 from worker.batching.cut import CutLimits, best_cut, token_price
-from worker.records import Entry
+from worker.records import Part
 
 MAX_TOKENS = 240
 MAX_LENGTH = 60
@@ -29,7 +29,7 @@ class QueueMachine(RuleBasedStateMachine):
     def start(self, ladder, reviews, window, linger_s):
         self.limits = BatchLimits(MAX_TOKENS, reviews, window, linger_s=linger_s, max_wait_s=10.0, ladder=ladder)
         self.queue = BatchQueue(self.limits)
-        self.waiting: list[Entry] = []
+        self.waiting: list[Part] = []
         self.max_tokens = MAX_TOKENS
         self.now = 100.0
         self.first_went_last_time = False
@@ -43,6 +43,12 @@ class QueueMachine(RuleBasedStateMachine):
         ]
         self.queue.extend(entries)
         self.waiting.extend(entries)
+
+    @rule(lengths=st.lists(st.integers(1, MAX_LENGTH), min_size=2, max_size=6), age=st.integers(0, 30))
+    def extend_by_windows(self, lengths, age):
+        windows = make_windows(*lengths, arrived_at=self.now, waiting_since=self.now - age)
+        self.queue.extend(windows)
+        self.waiting.extend(windows)
 
     @rule(seconds=st.floats(0.0, 8.0))
     def let_time_pass(self, seconds):
@@ -74,8 +80,8 @@ class QueueMachine(RuleBasedStateMachine):
         self._check_turn(batch)
         self._check_neighbours(batch)
         self._check_patience(batch)
-        taken = {id(entry) for entry in batch.entries}
-        assert len(taken) == len(batch.entries)
+        taken = {id(entry) for entry in batch.parts}
+        assert len(taken) == len(batch.parts)
         assert taken <= {id(entry) for entry in self.waiting}
         self.waiting = [entry for entry in self.waiting if id(entry) not in taken]
 
@@ -96,18 +102,18 @@ class QueueMachine(RuleBasedStateMachine):
         return max(self.now, min(lingered_at, overdue_at))
 
     def _check_bounds(self, batch):
-        assert len(batch.entries) <= self.limits.max_batch_reviews
-        assert batch.padded_tokens <= self.max_tokens or len(batch.entries) == 1
+        assert len(batch.parts) <= self.limits.max_batch_reviews
+        assert batch.padded_tokens <= self.max_tokens or len(batch.parts) == 1
         assert batch.padded_tokens <= MAX_TOKENS
 
     def _check_turn(self, batch):
         first, oldest = self.waiting[0], min(self.waiting, key=lambda entry: entry.waiting_since)
         overdue = self.now - first.arrived_at >= self.limits.max_wait_s
         self.first_went_last_time = overdue and not self.first_went_last_time
-        assert (first if self.first_went_last_time else oldest) in batch.entries
+        assert (first if self.first_went_last_time else oldest) in batch.parts
 
     def _check_neighbours(self, batch):
-        lengths = lengths_of(batch.entries)
+        lengths = lengths_of(batch.parts)
         assert self.limits.ladder or lengths == sorted(lengths, reverse=True)
         if len(self.waiting) <= self.limits.window_reviews:
             left = set(lengths_of(self.waiting)) - set(lengths)
@@ -118,7 +124,7 @@ class QueueMachine(RuleBasedStateMachine):
         for rank, entry in enumerate(self.waiting):
             if self.now - entry.arrived_at >= self.limits.max_wait_s:
                 self.patience.setdefault(id(entry), 2 * (rank + 1))
-        for entry in batch.entries:
+        for entry in batch.parts:
             self.patience.pop(id(entry), None)
         self.patience = {entry: left - 1 for entry, left in self.patience.items()}
         assert all(left > 0 for left in self.patience.values())
@@ -174,7 +180,7 @@ def test_padded_arrays_give_every_encoding_back(lengths, ladder, pad_id):
     ids, row_lengths = batch.arrays(pad_id)
     assert ids.shape == (batch.rows, batch.length)
     assert row_lengths.shape == (batch.rows,)
-    for row, entry in enumerate(batch.entries):
+    for row, entry in enumerate(batch.parts):
         assert ids[row, : row_lengths[row]].tolist() == entry.encoding.ids.tolist()
         assert (ids[row, row_lengths[row] :] == pad_id).all()
     assert (ids[len(lengths) :] == pad_id).all()

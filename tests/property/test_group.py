@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from pipeline_parts import until
 
 from worker.fakes import FakeBroker, FakeGroup, FakeSession, FakeWorker
 from worker.inference import Artifact
-from worker.records import TopicPartition
+from worker.records import Encoding, TopicPartition
 from worker.settings import Settings
 from worker.tokenization import Tokenizer
 
@@ -26,13 +28,20 @@ SETTINGS = Settings(
     max_batch_reviews=8,
     fuse_share=1.0,
     fuse_run_length=10_000,
+    overflow="windows",
+    window_overlap_tokens=3,
+    max_windows=5,
 )
+MAX_LENGTH = 12
+"""So short that a few words take several windows."""
 INPUT = [TopicPartition("reviews.in", number) for number in range(3)]
 EVENTS = {
     "review": b'{"text": "review %d"}',
     "tombstone": None,
     "rejected": b"no JSON %d",
     "poison": b'{"text": "poison", "n": %d}',
+    "long": b'{"text": "review %d of a film that is much too long, though its first half hour was rather good fun"}',
+    "long poison": b'{"text": "a film that is much too long and has poison in one of its many windows, alas", "n": %d}',
     "marker": b"",
 }
 STEPS = st.one_of(
@@ -56,6 +65,9 @@ class Simulation:
         self.group = FakeGroup(self.broker, "group", "reviews.in")
         self.session = FakeSession()
         self.session.poison([tokenizer.encode("poison")])
+        windows = tokenizer.encode(json.loads(EVENTS["long poison"] % 1)["text"]).windows
+        assert len(windows) == 3
+        self.session.poison([Encoding(windows[1], truncated=False)])
         self.tokenizer = tokenizer
         self.workers: list[FakeWorker] = []
         self.zombies: list[FakeWorker] = []
@@ -170,15 +182,27 @@ class Simulation:
         for partition in INPUT:
             assert set(done[partition.partition]) == {each.offset for each in self.broker.records(partition)}
             classified = self.broker.records(TopicPartition("reviews.classified", partition.partition))
+            for record in classified:
+                if record.value is not None:
+                    self.check_result(json.loads(record.value))
             sources = [int((dict(each.headers)["source"] or b"").rsplit(b"/", 1)[1]) for each in classified]
             if not self.zombies:  # one that does not know that it lost its partitions publishes on
                 first = list(dict.fromkeys(sources))
                 assert first == sorted(first)
 
+    def check_result(self, event: dict[str, Any]) -> None:
+        assert "poison" not in event["text"]
+        expected = self.session.expected(self.tokenizer.encode(event["text"]))
+        result = event["sentiment"]
+        assert list(result["scores"].values()) == [round(score, 6) for score in expected.scores]
+        assert (result["tokens"], result["windows"]) == (expected.tokens, expected.windows)
+
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Artifact.load(None).load_tokeniser()
+    artifact = Artifact.load(None)
+    tokenizer = Tokenizer(artifact.pieces_path, max_length=MAX_LENGTH, lower_case=artifact.lower_case)
+    return tokenizer.with_overflow(SETTINGS.reading)
 
 
 @given(steps=st.lists(STEPS, max_size=25))

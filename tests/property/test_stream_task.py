@@ -95,7 +95,7 @@ class StreamTaskMachine(RuleBasedStateMachine):
         for entry in batch:
             entry.outcome = TOMBSTONE
             self.waiting.remove(entry)
-        self.task.completed(batch)
+        self.task.completed()
 
     @rule(count=st.integers(1, 4), reported=st.booleans())
     def acknowledge(self, count: int, reported: bool) -> None:
@@ -154,7 +154,7 @@ class StreamTaskMachine(RuleBasedStateMachine):
             self.prepare(set())
         for entry in self.waiting:
             entry.outcome = TOMBSTONE
-        self.task.completed(self.waiting)
+        self.task.completed()
         self.acknowledge(len(self.collector.sent), True)
         self.commit()
         assert self.task.in_flight == self.flow.reviews == self.flow.bytes == 0

@@ -36,8 +36,8 @@ DOCS = ROOT / "docs"
 PAGES = [README, *sorted(DOCS.glob("*.md"))]
 
 NO_SETTINGS = {
-    # members of events and of results, headers
-    "review_id", "classified_at", "max_length", "label", "source",
+    # members of events and of results, headers, values of settings
+    "review_id", "classified_at", "max_length", "label", "source", "head_tail",
     # Faust's and Kafka's own words
     "take_events", "auto_offset_reset", "send_batch",
     # names of our code

@@ -265,3 +265,13 @@ def test_labels_and_model_may_hold_any_characters() -> None:
 )
 def test_times_are_rfc_3339_in_utc_with_milliseconds(seconds: float, expected: str) -> None:
     assert rfc3339_ms(seconds) == expected
+
+
+def test_how_many_windows_were_read_is_said_where_reviews_are_read_in_windows() -> None:
+    prediction = Prediction((0.25, 0.75), tokens=1182, truncated=False, windows=3)
+    plain = json.loads(ResultWriter(["neg", "pos"], "mini@1").result(prediction, "t"))
+    result = ResultWriter(["neg", "pos"], "mini@1", in_windows=True).result(prediction, "t")
+    assert b'"tokens":1182,"truncated":false,"windows":3,"classified_at":"t"}' in result
+    assert json.loads(result) == plain | {"windows": 3}
+    short = ResultWriter(["neg", "pos"], "mini@1", in_windows=True).result(Prediction((0.2, 0.8), 9, False), "t")
+    assert json.loads(short)["windows"] == 1

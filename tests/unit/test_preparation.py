@@ -10,6 +10,8 @@ import pytest
 from worker.clock import FakeClock
 from worker.errors import Reason, RecordError, Stage
 from worker.events import EventCodec
+from worker.metrics import Metrics
+from worker.overflow import Overflow
 from worker.preparation import RecordPreparer
 from worker.records import TOMBSTONE, Encoding, Record, TopicPartition
 
@@ -20,6 +22,8 @@ ARRIVED_AT = 1_000.0
 class LengthTokenizer:
     """As many tokens as characters; some texts break it."""
 
+    overflow = Overflow("windows")
+
     def __init__(self, breaks_on: str = "\0") -> None:
         self.breaks_on = breaks_on
 
@@ -27,12 +31,20 @@ class LengthTokenizer:
         all_texts = list(texts)
         if any(self.breaks_on in text for text in all_texts):
             raise ValueError("this text breaks it")
-        return [Encoding(np.zeros(len(text), dtype=np.int32), truncated=False) for text in all_texts]
+        return [self._encoding(text) for text in all_texts]
+
+    @staticmethod
+    def _encoding(text: str) -> Encoding:
+        """One window for each word; an exclamation mark says that something is missing."""
+        first, *further = (np.zeros(len(word), dtype=np.int32) for word in text.split(" "))
+        return Encoding(first, truncated="!" in text, further=tuple(further))
 
 
-def preparer(breaks_on: str = "\0") -> RecordPreparer:
+def preparer(breaks_on: str = "\0", metrics: Metrics | None = None) -> RecordPreparer:
     clock = FakeClock(monotonic=ARRIVED_AT, wall=WALL)
-    return RecordPreparer(EventCodec("text", "sentiment", 1_000), LengthTokenizer(breaks_on), clock)  # type: ignore[arg-type]
+    return RecordPreparer(
+        EventCodec("text", "sentiment", 1_000), LengthTokenizer(breaks_on), clock, metrics or Metrics()
+    )  # type: ignore[arg-type]
 
 
 def record(value: bytes | None, timestamp_ms: int = -1, offset: int = 0) -> Record:
@@ -75,3 +87,12 @@ def test_a_text_that_breaks_the_tokeniser_is_a_dead_letter_alone() -> None:
 def test_nothing_to_tokenise_is_no_problem() -> None:
     assert preparer().prepare([], ARRIVED_AT) == []
     assert [entry.outcome for entry in preparer().prepare([record(None)], ARRIVED_AT)] == [TOMBSTONE]
+
+
+def test_reviews_that_are_longer_than_the_model_are_counted_with_what_was_done() -> None:
+    metrics = Metrics()
+    values = [b'{"text": "a"}', b'{"text": "bb cc"}', b'{"text": "d!"}', b'{"text": "xx ff"}', b"no JSON"]
+    entries = preparer("xx", metrics).prepare([record(value) for value in values], ARRIVED_AT)
+    assert [len(entry.encoding.windows) if entry.encoding else 0 for entry in entries] == [1, 2, 1, 0, 0]
+    counted = metrics.registry.get_sample_value("reviews_worker_overflows_total", {"policy": "windows"})
+    assert counted == 2

@@ -88,6 +88,15 @@ def test_produced_events_fit_the_classified_schema(value: bytes) -> None:
     validate("review", classified(value))
 
 
+@pytest.mark.parametrize("windows", [1, 8])
+def test_a_result_of_several_windows_fits_the_classified_schema(windows: int) -> None:
+    writer = ResultWriter(["neg", "pos"], "example@1", in_windows=True)
+    result = writer.result(Prediction((0.25, 0.75), 512 * windows, windows == 8, windows), rfc3339_ms(0.0))
+    sentiment = json.loads(result)
+    assert sentiment["windows"] == windows
+    validate("classified-review", {"text": "good", "sentiment": sentiment})
+
+
 @pytest.mark.parametrize("scores", [(1.0, 0.0), (1e-9, 1 - 1e-9), (-1e-7, 1.0000001), (0.5, 0.5), (0.2, 0.3, 0.5)])
 def test_any_scores_of_any_model_fit_the_classified_schema(scores: tuple[float, ...]) -> None:
     writer = ResultWriter([f"{index} stars" for index in range(len(scores))], "stars@2.1")
@@ -102,6 +111,8 @@ def test_any_scores_of_any_model_fit_the_classified_schema(scores: tuple[float, 
         {"score": "high"},
         {"scores": {}},
         {"tokens": 0},
+        {"windows": 0},
+        {"windows": "2"},
         {"model": "x"},
         {"classified_at": "now"},
         {"a": 1},

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from worker.overflow import DEFAULT_OVERFLOW, Overflow
 from worker.settings import Settings
 
 
@@ -67,6 +68,10 @@ def test_a_topic_has_a_name_that_kafka_takes(name: str):
         {"commit_interval_s": 0},
         {"linger_s": float("nan")},
         {"fuse_share": 0},
+        {"overflow": "cut"},
+        {"window_overlap_tokens": -1},
+        {"max_windows": 0},
+        {"max_windows": 65},
         {"no_such_setting": 1},
     ],
 )
@@ -78,3 +83,9 @@ def test_values_that_do_not_fit_are_refused(values: dict[str, object]):
 def test_settings_cannot_be_changed():
     with pytest.raises(ValidationError):
         Settings().port = 1  # type: ignore[misc]
+
+
+def test_how_long_reviews_are_read_comes_from_the_settings_and_its_default_from_one_place():
+    assert Settings().reading == DEFAULT_OVERFLOW
+    settings = Settings(overflow="windows", window_overlap_tokens=32, max_windows=3)
+    assert settings.reading == Overflow("windows", 32, 3)

@@ -13,8 +13,9 @@ import sentencepiece
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errors import ArtifactError
+from worker.errors import ArtifactError, UsageError
 from worker.inference.artifact import BUNDLED_PATH, PIECES
+from worker.overflow import MARKERS, Overflow
 from worker.tokenization import Tokenizer
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "tokenisation.json").read_text(encoding="utf-8"))
@@ -73,6 +74,102 @@ def test_a_hundred_thousand_characters_without_a_space_are_encoded_too() -> None
     encoding = TOKENISER.encode("good" * 25_000)
     assert len(encoding) == GOLDEN["max_length"]
     assert encoding.truncated
+
+
+LONG_TEXTS = st.one_of(
+    st.tuples(WORDS.map(" ".join), st.integers(1, 90)).map(lambda case: (case[0] + " ") * case[1]),
+    st.lists(st.one_of(st.text(max_size=12), WORDS.map(" ".join)), max_size=12).map(" ".join),
+)
+
+
+@given(LONG_TEXTS, st.sampled_from(SHORT_TOKENISERS), st.floats(0, 1))
+def test_head_and_tail_are_those_of_the_whole_text(text: str, short: Tokenizer, share: float) -> None:
+    whole = WHOLE_TOKENISER.encode(text).ids.tolist()[1:-1]
+    room = short.max_length - MARKERS
+    overflow = Overflow("head_tail", head_share=share)
+    head = overflow.head_tokens(room)
+
+    encoding = short.with_overflow(overflow).encode(text)
+
+    assert encoding.truncated == (len(whole) > room)
+    expected = whole[:head] + whole[len(whole) - (room - head) :] if encoding.truncated else whole
+    assert encoding.ids.tolist() == [2, *expected, 3]
+    assert encoding.further == ()
+
+
+@given(LONG_TEXTS, st.sampled_from(SHORT_TOKENISERS), st.integers(0, 16), st.integers(1, 5))
+def test_windows_are_those_of_the_whole_text(text: str, short: Tokenizer, overlap: int, most: int) -> None:
+    whole = WHOLE_TOKENISER.encode(text).ids.tolist()[1:-1]
+    room = short.max_length - MARKERS
+    overflow = Overflow("windows", min(overlap, room - 1), most)
+
+    encoding = short.with_overflow(overflow).encode(text)
+
+    read = whole[: overflow.most_tokens(room)]
+    expected = [[2, *read[start:end], 3] for start, end in overflow.window_spans(len(read), room)]
+    assert [ids.tolist() for ids in encoding.windows] == expected
+    assert encoding.truncated == (len(whole) > len(read))
+    assert len(encoding) == sum(map(len, expected))
+    assert all(ids.dtype == np.int32 and len(ids) <= short.max_length for ids in encoding.windows)
+
+
+@given(st.lists(LONG_TEXTS, max_size=5), st.sampled_from(["truncate", "head_tail", "windows"]))
+def test_many_long_texts_at_once_are_encoded_as_one_by_one(texts: list[str], policy: Any) -> None:
+    short = SHORT_TOKENISERS[3].with_overflow(Overflow(policy, window_overlap_tokens=3, max_windows=4))
+    together = [[ids.tolist() for ids in encoding.windows] for encoding in short.encode_many(texts)]
+    assert together == [[ids.tolist() for ids in short.encode(text).windows] for text in texts]
+
+
+@pytest.mark.parametrize("policy", ["truncate", "head_tail", "windows"])
+def test_a_text_that_fits_is_read_alike_by_every_policy(policy: Any) -> None:
+    encoding = TOKENISER.with_overflow(Overflow(policy)).encode("I really liked that movie!")
+    assert encoding.ids.tolist() == TOKENISER.encode("I really liked that movie!").ids.tolist()
+    assert (encoding.truncated, encoding.further) == (False, ())
+
+
+class Counting:
+    """Stands before SentencePiece and counts the characters that it is asked to encode."""
+
+    def __init__(self, pieces: Any) -> None:
+        self._pieces = pieces
+        self.characters = 0
+
+    def encode(self, texts: str | list[str], **options: Any) -> Any:
+        self.characters += len(texts) if isinstance(texts, str) else sum(map(len, texts))
+        return self._pieces.encode(texts, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pieces, name)
+
+
+@pytest.mark.parametrize(
+    ("overflow", "windows"), [(Overflow("truncate"), 1), (Overflow("head_tail"), 1), (Overflow("windows"), 8)]
+)
+def test_of_a_huge_text_no_more_is_encoded_than_may_be_read(overflow: Overflow, windows: int) -> None:
+    tokeniser = TOKENISER.with_overflow(overflow)
+    counting = tokeniser._pieces = Counting(tokeniser._pieces)  # type: ignore[assignment]
+    encoding = tokeniser.encode("fine " * 1_000_000)
+    assert counting.characters <= max(windows, 2) * 8 * tokeniser.max_length
+    assert encoding.truncated
+    assert len(encoding.windows) == windows
+    assert all(len(ids) == tokeniser.max_length for ids in encoding.windows)
+
+
+def test_the_end_of_a_huge_text_is_read() -> None:
+    ids = TOKENISER.with_overflow(Overflow("head_tail")).encode("fine " * 1_000_000 + "but dull.").ids.tolist()
+    assert ids[-4:-1] == TOKENISER.encode("but dull.").ids.tolist()[-4:-1]
+    assert ids[:4] == TOKENISER.encode("fine fine fine fine").ids.tolist()[:4]
+
+
+def test_a_tokeniser_with_another_overflow_leaves_the_first_one_as_it_was() -> None:
+    other = TOKENISER.with_overflow(Overflow("windows"))
+    assert other.overflow.policy == "windows"
+    assert len(TOKENISER.encode("fine " * 2_000).windows) == 1
+
+
+def test_windows_that_would_not_advance_are_refused() -> None:
+    with pytest.raises(UsageError, match="max_length of 40"):
+        SHORT_TOKENISERS[-1].with_overflow(Overflow("windows", window_overlap_tokens=38))
 
 
 def test_padding_has_an_id() -> None:

@@ -1,4 +1,4 @@
-"""Entries wait here until a batch is cut from them."""
+"""Reviews, or their windows, wait here until a batch is cut from them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from operator import itemgetter
 from worker.batching.batch import Batch
 from worker.batching.cut import Cut, CutLimits, best_cut, token_price
 from worker.batching.limits import BatchLimits
-from worker.records import Entry
+from worker.records import Part
 
-_Waiting = tuple[float, int, int, Entry]
-"""`Entry.waiting_since`, the number of its arrival, its padded length, and the entry: the smallest is the oldest."""
+_Waiting = tuple[float, int, int, Part]
+"""`waiting_since`, the number of its arrival, its padded length, and the part: the smallest is the oldest."""
 
 _oldest_of = itemgetter(0)  # of a heap
 
 
 class BatchQueue:
-    """Entries that wait, oldest first. Not thread-safe; never blocks and never asks for the time.
+    """Parts of reviews that wait, oldest first. Not thread-safe; never blocks and never asks for the time.
 
-    Each batch is cut around an *anchor* from its neighbours in length (see `worker.batching.cut`), found among the
-    `window_reviews` oldest. The anchor is the oldest, by `Entry.waiting_since`: the age of its event counts. So that
-    old events that keep arriving hold nobody back for long, every second batch is cut around the entry that
-    arrived first, once that one has been here for `max_wait_s`. No entry starves: from then on, it waits for at most
-    two batches for each entry that arrived before it.
+    A part is a review, or one of the windows of a long one, which goes wherever it fits. Each batch is cut around an
+    *anchor* from its neighbours in length (see `worker.batching.cut`), found among the `window_reviews` oldest: here,
+    "the window" is these. The anchor is the oldest, by `Entry.waiting_since`: the age of its event counts. So that old
+    events that keep arriving hold nobody back for long, every second batch is cut around the part that arrived
+    first, once that one has been here for `max_wait_s`. No part starves: from then on, it waits for at most two
+    batches for each part that arrived before it.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
@@ -49,16 +50,16 @@ class BatchQueue:
     def __len__(self) -> int:
         return len(self._arrived)
 
-    def append(self, entry: Entry) -> None:
-        """Let `entry` wait; raises ValueError for one without an encoding and for one larger than a whole batch."""
-        self.extend((entry,))
+    def append(self, part: Part) -> None:
+        """Let `part` wait; raises ValueError for an entry without an encoding, and for what is larger than a batch."""
+        self.extend((part,))
 
-    def extend(self, entries: Iterable[Entry]) -> None:
-        """Let `entries` wait, in their order; raises as `append` does, with those before the faulty one kept."""
-        for entry in entries:
-            length = self._padded_length(entry)
+    def extend(self, parts: Iterable[Part]) -> None:
+        """Let `parts` wait, in their order; raises as `append` does, with those before the faulty one kept."""
+        for part in parts:
+            length = self._padded_length(part)
             self._arrivals += 1
-            waiting = (entry.waiting_since, self._arrivals, length, entry)
+            waiting = (part.waiting_since, self._arrivals, length, part)
             self._arrived[self._arrivals] = waiting
             self._tokens += length
             if self._in_window < self.limits.window_reviews:
@@ -83,7 +84,7 @@ class BatchQueue:
     def ready_at(self, now: float) -> float | None:
         """Say from when on `next_batch` answers a batch, `now` at the earliest; None while nothing waits.
 
-        It may come earlier when more entries arrive.
+        It may come earlier when more parts arrive.
         """
         if not self._arrived:
             return None
@@ -96,7 +97,7 @@ class BatchQueue:
     def limit_tokens(self, max_batch_tokens: int) -> None:
         """From now on cut batches of at most so many padded tokens, and never of more than the limits allow.
 
-        An entry that is larger than this, though not larger than the limits, is cut alone. Raises ValueError below 1.
+        A part that is larger than this, though not larger than the limits, is cut alone. Raises ValueError below 1.
         """
         if max_batch_tokens < 1:
             raise ValueError(f"max_batch_tokens must be positive (now {max_batch_tokens})")
@@ -114,10 +115,8 @@ class BatchQueue:
         oldest: _Waiting = min(map(_oldest_of, self._window.values()))
         return min(oldest, self._beyond[0]) if self._beyond else oldest
 
-    def _padded_length(self, entry: Entry) -> int:
-        if entry.encoding is None:
-            raise ValueError(f"This is a bug: {entry.record.source} has no encoding and cannot wait for a batch")
-        length = len(entry.encoding.ids)
+    def _padded_length(self, part: Part) -> int:
+        length = len(part.ids)
         ladder = self.limits.ladder
         cost = length
         if ladder is not None:
@@ -125,7 +124,7 @@ class BatchQueue:
             cost = length * ladder.rows[0]
         if cost > self.limits.max_batch_tokens:
             raise ValueError(
-                f"This is a bug: {entry.record.source} costs {cost} tokens, more than a whole batch may have"
+                f"This is a bug: {part.record.source} costs {cost} tokens, more than a whole batch may have"
                 f" ({self.limits.max_batch_tokens})"
             )
         return length
@@ -151,8 +150,8 @@ class BatchQueue:
         self._arrival_was_first = overdue and not self._arrival_was_first
         if not self._arrival_was_first:
             anchor = self._oldest()
-        _, number, length, entry = anchor
-        forward = (-math.inf, number, length, entry)
+        _, number, length, part = anchor
+        forward = (-math.inf, number, length, part)
         heap = self._window.get(length)
         if heap is None or anchor not in heap:
             self._beyond.remove(anchor)
@@ -167,9 +166,9 @@ class BatchQueue:
         price = token_price(self._tokens, self._max_tokens)
         return CutLimits(self._max_tokens, self.limits.max_batch_reviews, price, self.limits.ladder)
 
-    def _take(self, cut: Cut) -> list[Entry]:
+    def _take(self, cut: Cut) -> list[Part]:
         """Remove from the window what `cut` says, of each length the oldest."""
-        entries: list[Entry] = []
+        parts: list[Part] = []
         for length, count in cut:
             heap = self._window[length]
             if count == len(heap):
@@ -177,9 +176,9 @@ class BatchQueue:
                 del self._lengths[bisect_left(self._lengths, length)]
             else:
                 taken = [heappop(heap) for _ in range(count)]
-            for _, number, _, entry in taken:
+            for _, number, _, part in taken:
                 del self._arrived[number]
-                entries.append(entry)
+                parts.append(part)
             self._tokens -= length * count
-        self._in_window -= len(entries)
-        return entries
+        self._in_window -= len(parts)
+        return parts

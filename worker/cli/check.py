@@ -103,7 +103,7 @@ def _artifact(settings: Settings) -> str:
     from worker.inference.artifact import Artifact
 
     artifact = Artifact.load(settings.model)
-    artifact.load_tokeniser()
+    artifact.load_tokeniser().with_overflow(settings.reading)
     return f"{artifact.identity} ({artifact.precision}, labels {', '.join(artifact.labels)}) in {artifact.path}"
 
 

@@ -27,7 +27,7 @@ MAX_GROUP_LINES = 32
 @click.command(cls=SettingsCommand)
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each review.")
-@setting_options("model", "provider")
+@setting_options("model", "provider", "overflow", "window_overlap_tokens", "max_windows")
 @click.pass_context
 def command(context: click.Context, texts: Sequence[str], as_json: bool) -> None:
     """Classify reviews without Kafka.
@@ -45,7 +45,7 @@ def command(context: click.Context, texts: Sequence[str], as_json: bool) -> None
         raise UsageError(f"text {blank[0]} is blank: there is nothing to classify")
     from worker.classifier import Classifier
 
-    classifier = Classifier.load(settings.model, settings.provider)
+    classifier = Classifier.load(settings.model, settings.provider, settings.reading)
     show = _json_printer(classifier) if as_json else _print_line
     if streaming:
         context.exit(int(_predict_lines(classifier, show)))
@@ -108,7 +108,9 @@ def _print_table(texts: Sequence[str], results: Sequence[Classification]) -> boo
         table.add_column(column)
     table.add_column("review", overflow="fold")
     for text, result in zip(texts, results, strict=True):
-        tokens = f"{result.tokens}, the rest was cut off" if result.truncated else str(result.tokens)
+        tokens = f"{result.tokens} in {result.windows} windows" if result.windows > 1 else str(result.tokens)
+        if result.truncated:
+            tokens += ", the rest was not read"
         label = Text(result.label, style=f"bold {label_colour(result.label)}")
         table.add_row(label, f"{result.score:.3f}", tokens, Text(printable(text)))
     console.print(table)

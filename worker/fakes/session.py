@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.errors import InferenceError, OutOfMemoryError
-from worker.inference.scores import Scores
+from worker.inference.scores import Scores, pooled_prediction
 from worker.inference.session import Ids, Lengths
 from worker.records import Encoding, Prediction
 
@@ -59,12 +59,14 @@ class FakeSession:
 
     def expected(self, encoding: Encoding) -> Prediction:
         """What it says of a review."""
-        scores = np.array(self._scores(encoding.ids), dtype=np.float32)
-        return Prediction(tuple(scores.tolist()), len(encoding.ids), encoding.truncated)
+        scores = np.array([self._scores(ids) for ids in encoding.windows], dtype=np.float32).tolist()
+        if encoding.further:
+            return pooled_prediction(encoding, scores)
+        return Prediction(tuple(scores[0]), len(encoding), encoding.truncated)
 
     def poison(self, encodings: Iterable[Encoding]) -> None:
-        """Fail on every batch that has one of these reviews in it."""
-        self._poison.update(_fingerprint(encoding.ids) for encoding in encodings)
+        """Fail on every batch that has one of these reviews in it, or any of its windows."""
+        self._poison.update(_fingerprint(ids) for encoding in encodings for ids in encoding.windows)
 
     # --- under control of a test ------------------------------------------------------------------------------------
 

@@ -27,8 +27,8 @@ CHUNK_RECORDS = 16
 class FakeWorker:
     """One member of a group, from intake to commit. `run` is its whole life, as in the real worker.
 
-    `settings` count as far as they concern the pipeline. Pauses between tries of a failing session take no time. The
-    topics must exist on the broker of `group`.
+    `settings` count as far as they concern the pipeline, and how long reviews are read. Pauses between tries of a
+    failing session take no time. The topics must exist on the broker of `group`.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class FakeWorker:
         chunk_records = max(1, min(CHUNK_RECORDS, settings.max_in_flight_reviews // 8))
         self.member = FakeMember(group, chunk_records=chunk_records, flush_timeout_s=flush_timeout_s)
         self.publisher = FakePublisher(group.broker)
+        tokenizer = tokenizer.with_overflow(settings.reading)
         model = Model(identity, tuple(labels), tokenizer, session, _limits(settings, tokenizer))
         around = Surroundings(clock or SystemClock(), self.metrics, self.progress, self.member, lambda _: False)
         self.pipeline, self.collector = build_pipeline(settings, model, self._layout(), self.publisher, around)

@@ -40,13 +40,15 @@ class Model:
 def load_model(settings: Settings, metrics: Metrics) -> Model:
     """Load the artifact, open its session, warm it up and check its golden set. Takes seconds.
 
-    Raises ArtifactError, and InferenceError where the session does not compute at all.
+    Raises ArtifactError, UsageError for settings that do not fit the model, and InferenceError where the session does
+    not compute at all.
     """
     artifact = Artifact.load(settings.model)
+    plain = artifact.load_tokeniser()
+    tokenizer = plain.with_overflow(settings.reading)
     session = open_session(artifact, SessionOptions(settings.provider, settings.device_id, settings.inference_threads))
     session.warm_up()
-    tokenizer = artifact.load_tokeniser()
-    difference = GoldenSet.load(artifact.golden_path).check(tokenizer, session)
+    difference = GoldenSet.load(artifact.golden_path).check(plain, session)
     _log.info("%s says what it said when it was imported (largest difference %.1g)", artifact.identity, difference)
     metrics.provider.labels(session.provider).set(1)
     metrics.model.labels(artifact.name, artifact.version, artifact.precision).set(1)

@@ -81,7 +81,7 @@ def build_pipeline(
         loop.call_soon_threadsafe(pipeline.limit_tokens, max_batch_tokens)
 
     pipeline: Pipeline[Any] = Pipeline(
-        preparer=RecordPreparer(codec, model.tokenizer, around.clock),
+        preparer=RecordPreparer(codec, model.tokenizer, around.clock, around.metrics),
         queue_factory=lambda: BatchQueue(model.limits),
         runner=BatchRunner(
             model.session,
@@ -111,7 +111,7 @@ def _output_writer(
     limit = min(settings.max_output_bytes, layout.output_max_bytes or settings.max_output_bytes)
     return OutputWriter(
         codec=codec,
-        results=ResultWriter(model.labels, model.identity),
+        results=ResultWriter(model.labels, model.identity, in_windows=model.tokenizer.overflow.policy == "windows"),
         partitioner=Partitioner(layout.input_partitions),
         output=Destination(settings.output_topic, layout.output_partitions, limit),
         dead_letters=Destination(

@@ -11,10 +11,10 @@ import numpy as np
 
 from worker.batching import Batch
 from worker.errors import InferenceError, OutOfMemoryError, Reason, RecordError, SessionError, Stage
-from worker.inference.scores import Scores
+from worker.inference.scores import Scores, pooled_prediction
 from worker.inference.session import EMPTY_REVIEW_IDS, Session
 from worker.metrics import Metrics
-from worker.records import Entry, Prediction
+from worker.records import Part, Prediction, Window, entry_of
 
 _log = logging.getLogger(__name__)
 
@@ -35,11 +35,14 @@ class RetryPolicy:
 
 
 class BatchRunner:
-    """Fills in the outcome of every entry of a batch. For one thread at a time.
+    """Fills in the outcome of every review of a batch. For one thread at a time.
+
+    A review in several windows has its outcome when the last of them is computed, in whichever batch that is.
 
     A batch that fails is not to blame before a canary, an empty review, has been computed: if that fails too, the
     session is at fault and everything is tried again with back-off. Otherwise the batch is split until the review
-    that fails is alone; it fails alone twice and becomes a dead letter, and all others are classified.
+    that fails is alone; it fails alone twice and becomes a dead letter, and all others are classified. A review fails
+    when one of its windows does; the others are not computed then.
     Out of memory, the batch is split too, and `on_memory_limit` is told how many padded tokens still fit.
 
     `wait(seconds)` pauses, and answers True as soon as the worker is stopping. `on_memory_limit` is called in the
@@ -65,17 +68,23 @@ class BatchRunner:
         self._label_counters = [metrics.labels.labels(label) for label in labels]
         self._on_memory_limit = on_memory_limit or (lambda max_batch_tokens: None)
         self._failures_in_a_row = 0
-        self._suspect: Entry | None = None
+        self._suspect: Part | None = None
 
     def run(self, batch: Batch) -> None:
         """Compute `batch`: each entry's outcome becomes a `Prediction`, or a `RecordError` (``inference_failed``).
 
-        Blocks while it computes and waits. Raises `SessionError` when the session stays broken through all tries of
-        the policy, or is broken while the worker is stopping; entries without an outcome were then not computed.
+        Only an entry of which windows are still missing stays without one. Blocks while it computes and waits. Raises
+        `SessionError` when the session stays broken through all tries of the policy, or is broken while the worker is
+        stopping; entries without an outcome were then not computed.
         """
         pending, self._suspect = [batch], None
         while pending:
             current = pending.pop()
+            if current.has_windows:
+                unsettled = current.without_settled()
+                if unsettled is None:
+                    continue
+                current = unsettled
             try:
                 scores = self._predict(current)
             except OutOfMemoryError as error:
@@ -99,26 +108,48 @@ class BatchRunner:
         return scores
 
     def _fill(self, batch: Batch, scores: Scores) -> None:
-        entries = batch.entries
-        real_scores = scores[: len(entries)]  # rows beyond are there only to fill up the shape
-        for entry, row in zip(entries, real_scores.tolist(), strict=True):
-            encoding = entry.encoding
-            entry.outcome = Prediction(tuple(row), len(encoding.ids), encoding.truncated)  # type: ignore[union-attr]
+        parts = batch.parts
+        real_scores = scores[: len(parts)]  # rows beyond are there only to fill up the shape
+        reviews: list[Sequence[float]] = []  # scores of reviews that are complete now; not kept without windows
+        for part, row in zip(parts, real_scores.tolist(), strict=True):
+            if isinstance(part, Window):
+                reviews.extend(self._fill_window(part, tuple(row)))
+                continue
+            encoding = part.encoding
+            part.outcome = Prediction(tuple(row), len(encoding.ids), encoding.truncated)  # type: ignore[union-attr]
+            if batch.has_windows:
+                reviews.append(row)
         metrics = self._metrics
         metrics.batches.inc()
-        metrics.batch_reviews.observe(len(entries))
+        metrics.batch_reviews.observe(len(parts))
         metrics.batch_tokens.observe(batch.padded_tokens)
         metrics.padding_waste.observe(batch.padding_waste)
         metrics.real_tokens.inc(batch.real_tokens)
         metrics.padded_tokens.inc(batch.padded_tokens)
+        if batch.has_windows:
+            metrics.windows.inc(sum(isinstance(part, Window) for part in parts))
+            real_scores = np.array(reviews, dtype=np.float32).reshape(-1, real_scores.shape[1])
         if self._label_counters:
             counts = np.bincount(real_scores.argmax(axis=1), minlength=len(self._label_counters))
             for counter, count in zip(self._label_counters, counts.tolist(), strict=True):
                 counter.inc(count)
 
+    def _fill_window(self, window: Window, scores: tuple[float, ...]) -> Sequence[tuple[float, ...]]:
+        """Keep the scores of `window`; answers those of its review, if it was the last one missing."""
+        entry, encoding = window.entry, window.entry.encoding
+        known = entry.window_scores
+        if encoding is None or known is None:
+            raise ValueError(f"This is a bug: a window of {entry.record.source}, which is in no windows")
+        known[window.number] = scores
+        if len(known) <= len(encoding.further):
+            return ()
+        prediction = pooled_prediction(encoding, [known[number] for number in range(len(known))])
+        entry.outcome = prediction
+        return (prediction.scores,)
+
     def _after_out_of_memory(self, batch: Batch, error: OutOfMemoryError) -> Sequence[Batch]:
         """What to try next. A review that does not fit alone waits for memory, since it is not to blame."""
-        if len(batch.entries) == 1:
+        if len(batch.parts) == 1:
             self._back_off(error)
             return (batch,)
         fitting = max(batch.length, batch.padded_tokens // 2)
@@ -131,12 +162,13 @@ class BatchRunner:
         if not self._session_works():
             self._back_off(error)
             return (batch,)
-        if len(batch.entries) > 1:
+        if len(batch.parts) > 1:
             return batch.split()[::-1]
-        (entry,) = batch.entries
-        if entry is not self._suspect:
-            self._suspect = entry
+        (part,) = batch.parts
+        if part is not self._suspect:
+            self._suspect = part
             return (batch,)
+        entry = entry_of(part)
         _log.warning("%s fails in the model while others do not: %s", entry.record.source, error)
         message = f"the model fails on this review and on no other ({error})"
         entry.outcome = RecordError(Reason.INFERENCE_FAILED, Stage.INFER, message)

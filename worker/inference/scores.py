@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from worker.errors import InferenceError
+from worker.overflow import MARKERS
+from worker.records import Encoding, Prediction
 
 Scores = npt.NDArray[np.float32]
+
+_LEAST = float(np.finfo(np.float32).smallest_subnormal)
+"""What a probability of zero counts as: it was too small for float32, and has no logarithm."""
 
 
 def probabilities(logits: npt.NDArray[np.floating[Any]]) -> Scores:
@@ -21,3 +27,23 @@ def probabilities(logits: npt.NDArray[np.floating[Any]]) -> Scores:
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=1, keepdims=True)
     return scores
+
+
+def pooled(windows: Sequence[Sequence[float]], text_tokens: Sequence[int]) -> tuple[float, ...]:
+    """One review's probabilities from those of its windows ``[windows][labels]``, each by its tokens of text.
+
+    Softmax of the weighted mean of the windows' logits. The logarithms of a window's probabilities are its logits but
+    for a constant, and softmax does not see constants, so this is exact. In float64, rounded to float32 at the end;
+    of what is not a number comes what is not a number.
+    """
+    logits = np.log(np.maximum(np.array(windows, dtype=np.float64), _LEAST))
+    mean = np.average(logits, axis=0, weights=text_tokens)
+    scores = np.exp(mean - mean.max())
+    scores /= scores.sum()
+    return tuple(scores.astype(np.float32).tolist())
+
+
+def pooled_prediction(encoding: Encoding, windows: Sequence[Sequence[float]]) -> Prediction:
+    """What the model says of a review in several windows, whose probabilities are `windows`, in their order."""
+    scores = pooled(windows, [len(ids) - MARKERS for ids in encoding.windows])
+    return Prediction(scores, len(encoding), encoding.truncated, len(windows))

@@ -23,7 +23,7 @@ from worker.pipeline.lifecycle import Lifecycle, State
 from worker.pipeline.progress import Progress
 from worker.pipeline.protocols import Batch, Collector, Committer, Offsets, Preparer, Queue, Runner
 from worker.pipeline.stream_task import StreamTask
-from worker.records import Chunk, Entry, Record, TopicPartition
+from worker.records import Chunk, Entry, Record, TopicPartition, parts_of
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ class Pipeline(Generic[B]):
             if task.closed:
                 continue
             task.prepared(partition, entries)
-            self._queue.extend(entry for entry in entries if entry.outcome is None)
+            self._queue.extend(parts_of(entries))
             self._metrics.queue_reviews.set(len(self._queue))
             self._work_arrived.set()
 
@@ -219,7 +219,7 @@ class Pipeline(Generic[B]):
                 batch = self._queue.next_batch(now, drain=draining)
                 if batch is not None:
                     self._metrics.queue_reviews.set(len(self._queue))
-                    self._metrics.queue_seconds.observe(now - min(entry.arrived_at for entry in batch.entries))
+                    self._metrics.queue_seconds.observe(now - min(part.arrived_at for part in batch.parts))
                     return batch
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if ready_at is None else ready_at - now):
@@ -231,7 +231,7 @@ class Pipeline(Generic[B]):
                 self._progress.inference_started(self._clock.monotonic())
                 await asyncio.get_running_loop().run_in_executor(self._inference_thread, self._runner.run, batch)
                 self._progress.inference_finished(self._clock.monotonic())
-                task.completed(batch.entries)
+                task.completed()
         except Exception as error:
             self.fail(error)
         finally:

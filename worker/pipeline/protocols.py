@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from worker.records import Entry, Record, TopicPartition
+from worker.records import Entry, Part, Record, TopicPartition
 
 
 class Preparer(Protocol):
@@ -16,10 +16,10 @@ class Preparer(Protocol):
 
 
 class Batch(Protocol):
-    """Entries that are computed together."""
+    """Parts that are computed together."""
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def parts(self) -> tuple[Part, ...]:
         """In no order that matters."""
 
 
@@ -28,11 +28,11 @@ B_contra = TypeVar("B_contra", bound=Batch, contravariant=True)
 
 
 class Queue(Protocol[B_co]):
-    """Entries waiting for a batch."""
+    """Parts waiting for a batch."""
 
     def __len__(self) -> int: ...
 
-    def extend(self, entries: Iterable[Entry]) -> None: ...
+    def extend(self, parts: Iterable[Part]) -> None: ...
 
     def next_batch(self, now: float, *, drain: bool = False) -> B_co | None: ...
 
@@ -48,7 +48,7 @@ class Runner(Protocol[B_contra]):
     """Computes batches. Called in a thread of its own."""
 
     def run(self, batch: B_contra) -> None:
-        """Give every entry its outcome; raises FatalError when the session stays broken."""
+        """Give every entry its outcome whose last part this is; raises FatalError when the session stays broken."""
 
 
 class Offsets(Protocol):

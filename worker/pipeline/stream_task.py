@@ -79,8 +79,8 @@ class StreamTask:
         self._unreleased[partition].extend(entries)
         self._release(partition)
 
-    def completed(self, entries: Sequence[Entry]) -> None:
-        """`entries` have their outcomes: release what is next in order of each partition."""
+    def completed(self) -> None:
+        """Some entries have got their outcomes: release what is next in order of each partition."""
         if self.closed:
             return  # counted as dropped when the task was closed
         for partition, waiting in self._unreleased.items():

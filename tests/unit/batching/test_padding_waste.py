@@ -24,7 +24,7 @@ def batches_under_backlog(lengths: list[int], limits: BatchLimits) -> list[Batch
         while len(queue) >= limits.window_reviews or index - oldest >= 2 * limits.window_reviews:
             batch = queue.next_batch(0.0)
             batches.append(batch)
-            computed.update(entry.record.offset for entry in batch.entries)
+            computed.update(entry.record.offset for entry in batch.parts)
             while oldest in computed:
                 oldest += 1
     return batches

@@ -1,5 +1,5 @@
 import pytest
-from entries import lengths_of, make_entry
+from entries import lengths_of, make_entry, make_windows
 
 from worker.batching import BatchLimits, BatchQueue, ShapeLadder
 
@@ -12,7 +12,7 @@ def make_queue(*lengths: int, tokens: int = 1024, reviews: int = 64, window: int
 
 
 def offsets_of(batch) -> list[int]:
-    return sorted(entry.record.offset for entry in batch.entries)
+    return sorted(entry.record.offset for entry in batch.parts)
 
 
 def test_an_empty_queue_has_no_batch():
@@ -43,16 +43,16 @@ def test_the_age_of_the_event_counts():
 
 def test_of_one_length_the_oldest_go_first_longest_first():
     queue = make_queue(50, 50, 51, 50, 51, tokens=150)
-    assert [entry.record.offset for entry in queue.next_batch(0.0).entries] == [0, 1, 3]
+    assert [entry.record.offset for entry in queue.next_batch(0.0).parts] == [0, 1, 3]
 
 
 def test_a_batch_starts_with_its_longest():
-    assert lengths_of(make_queue(98, 100, 99).next_batch(0.0).entries) == [100, 99, 98]
+    assert lengths_of(make_queue(98, 100, 99).next_batch(0.0).parts) == [100, 99, 98]
 
 
 def test_the_padded_cost_stays_within_the_budget():
     queue = make_queue(*[100] * 30, tokens=1024)
-    assert [len(queue.next_batch(0.0).entries) for _ in range(3)] == [10, 10, 10]
+    assert [len(queue.next_batch(0.0).parts) for _ in range(3)] == [10, 10, 10]
 
 
 def test_only_the_oldest_within_the_window_are_grouped():
@@ -134,9 +134,9 @@ def test_a_drain_does_not_linger():
 def test_a_lowered_budget_makes_smaller_batches_and_can_be_raised_again():
     queue = make_queue(*[100] * 12, tokens=400)
     queue.limit_tokens(200)
-    assert len(queue.next_batch(0.0).entries) == 2
+    assert len(queue.next_batch(0.0).parts) == 2
     queue.limit_tokens(10_000)
-    assert len(queue.next_batch(0.0).entries) == 4
+    assert len(queue.next_batch(0.0).parts) == 4
 
 
 def test_an_entry_larger_than_a_lowered_budget_is_cut_alone():
@@ -188,3 +188,19 @@ def test_a_cleared_queue_starts_afresh():
     queue.append(make_entry(100, arrived_at=99.0, offset=1))
     assert queue.ready_at(99.0) == 100.0
     assert offsets_of(queue.next_batch(100.0)) == [1]
+
+
+def test_windows_of_one_review_are_cut_where_each_fits():
+    queue = make_queue(100, 50)
+    queue.extend(make_windows(101, 51, arrived_at=2.0, offset=7))
+    assert len(queue) == 4
+    first = queue.next_batch(9.0)
+    assert lengths_of(first.parts) == [101, 100]
+    assert lengths_of(queue.next_batch(9.0).parts) == [51, 50]
+
+
+def test_windows_have_the_age_of_their_review():
+    queue = make_queue(100, linger_s=2.0, max_wait_s=5.0)
+    queue.extend(make_windows(300, 301, arrived_at=1.0, waiting_since=-60.0, offset=9))
+    assert queue.ready_at(1.0) == 1.0
+    assert offsets_of(queue.next_batch(1.0)) == [9, 9]

@@ -53,3 +53,9 @@ def test_a_missing_artifact_fails_with_its_path(tmp_path):
     _, lines = checked("--model", str(tmp_path / "none"), "--port", "0")
     assert lines["artifact"].startswith("failed")
     assert str(tmp_path) in lines["artifact"]
+
+
+def test_windows_that_would_not_advance_fail_the_check_of_the_artifact():
+    _, lines = checked("--overflow", "windows", "--window-overlap-tokens", "510", "--port", "0")
+    assert lines["artifact"].startswith("failed")
+    assert "window_overlap_tokens is 510" in lines["artifact"]

@@ -76,3 +76,23 @@ def test_a_missing_model_is_one_clear_error(tmp_path):
 
 def test_without_a_text_the_usage_is_told():
     assert runner.invoke(commands, ["predict"]).exit_code == 2
+
+
+def test_a_long_review_is_read_as_the_option_says():
+    text = "A charming, funny and touching little gem. " * 60 + "A dull, lifeless waste of two hours. " * 60
+    answers = {}
+    for policy in ("truncate", "head_tail", "windows"):
+        result = runner.invoke(commands, ["predict", "--json", "--overflow", policy, text])
+        assert result.exit_code == 0
+        answers[policy] = orjson.loads(result.output)
+    assert [answers[each]["truncated"] for each in answers] == [True, True, False]
+    assert [answers[each]["windows"] for each in answers][:2] == [1, 1]
+    assert answers["windows"]["windows"] >= 2
+    assert answers["truncate"]["tokens"] == answers["head_tail"]["tokens"] == 512 < answers["windows"]["tokens"]
+
+
+def test_windows_that_would_not_advance_are_one_clear_error():
+    result = runner.invoke(commands, ["predict", "--overflow", "windows", "--window-overlap-tokens", "510", "good"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: window_overlap_tokens is 510, and the model's max_length of 512")
+    assert len(result.stderr.splitlines()) == 1

@@ -10,6 +10,7 @@ import pytest
 from worker.errors import BrokerError, InferenceError, OutOfMemoryError, RecordTooLargeError
 from worker.fakes import FakeBroker, FakePublisher, FakeSession
 from worker.fakes.broker import batch_bytes
+from worker.inference.scores import pooled
 from worker.records import Encoding, OutputRecord, TopicPartition
 
 PARTITION = TopicPartition("topic", 0)
@@ -92,6 +93,19 @@ def test_what_a_session_says_depends_on_the_review_alone() -> None:
     assert together[0].tolist() == list(session.expected(long).scores)
     assert together.dtype == np.float32
     assert together.sum(axis=1) == pytest.approx(1.0)
+
+
+def test_a_review_in_windows_is_said_of_what_its_windows_are_pooled_to_and_each_may_be_poison() -> None:
+    session = FakeSession()
+    long = Encoding(encoding(2, 7, 9, 3).ids, truncated=True, further=(encoding(2, 8, 3).ids,))
+    rows = session.predict(*padded(encoding(2, 7, 9, 3), encoding(2, 8, 3))).tolist()
+    expected = session.expected(long)
+    assert expected.scores == pooled(rows, [2, 1])
+    assert (expected.tokens, expected.truncated, expected.windows) == (7, True, 2)
+    session.poison([long])
+    for window in (encoding(2, 7, 9, 3), encoding(2, 8, 3)):
+        with pytest.raises(InferenceError):
+            session.predict(*padded(window))
 
 
 def test_a_session_fails_as_it_is_told() -> None:

@@ -12,7 +12,10 @@ from worker.faust_app.model import (
     GPU_BATCH_TOKENS,
     WINDOW_BATCHES,
     batch_limits,
+    load_model,
 )
+from worker.metrics import Metrics
+from worker.overflow import Overflow
 from worker.settings import Settings
 
 MAX_LENGTH = 512
@@ -54,3 +57,11 @@ def test_a_batch_that_cannot_hold_one_review_is_refused_with_the_remedy() -> Non
         batch_limits(Settings(max_batch_tokens=511), "cpu", MAX_LENGTH)
     assert caught.value.exit_code is ExitCode.USAGE
     assert batch_limits(Settings(max_batch_tokens=512), "cpu", MAX_LENGTH).max_batch_tokens == 512
+
+
+def test_long_reviews_are_read_as_the_settings_say_and_what_does_not_fit_the_model_is_refused() -> None:
+    settings = Settings(provider="cpu", overflow="windows", window_overlap_tokens=100, max_windows=3)
+    model = load_model(settings, Metrics())
+    assert model.tokenizer.overflow == Overflow("windows", 100, 3)
+    with pytest.raises(UsageError, match=r"window_overlap_tokens is 510, .* set it to 509 or less"):
+        load_model(settings.model_copy(update={"window_overlap_tokens": 510}), Metrics())

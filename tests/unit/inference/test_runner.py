@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from worker.batching import Batch, ShapeLadder
 from worker.errors import InferenceError, OutOfMemoryError, Reason, RecordError, SessionError, Stage
 from worker.inference import BatchRunner, RetryPolicy
+from worker.inference.scores import pooled
 from worker.metrics import Metrics
-from worker.records import Encoding, Entry, Prediction, Record, TopicPartition
+from worker.records import Encoding, Entry, Part, Prediction, Record, TopicPartition, parts_of
 
 PAD_ID = 0
 POISON = 666
@@ -58,6 +59,24 @@ def _entry(index: int, length: int = 5, *, poison: bool = False) -> Entry:
         ids[1] = POISON
     record = Record(TopicPartition("reviews.in", 0), index, 0, None, b"{}", (), 1)
     return Entry(record, Encoding(ids, truncated=index % 2 == 1), has_result=False, arrived_at=0, waiting_since=0)
+
+
+def _long_entry(index: int, *lengths: int, poison: int | None = None) -> Entry:
+    """A review in several windows; the window number `poison` fails."""
+    entry = _entry(index, lengths[0])
+    windows = []
+    for number, length in enumerate(lengths):
+        ids = np.full(length, 10 + index % 100, dtype=np.int32)
+        if number == poison:
+            ids[1] = POISON
+        windows.append(ids)
+    entry.encoding = Encoding(windows[0], truncated=index % 2 == 1, further=tuple(windows[1:]))
+    return entry
+
+
+def _pooled(*lengths: int) -> tuple[float, ...]:
+    """What the fake session's scores of windows of these lengths come to."""
+    return pooled([(1 - length / 100, length / 100) for length in lengths], [length - 2 for length in lengths])
 
 
 def _fail_on_poison(ids: Rows) -> None:
@@ -304,3 +323,92 @@ def test_whatever_fails_and_recovers_every_entry_has_an_outcome_or_the_session_i
     except SessionError:
         return
     assert all(isinstance(entry.outcome, Prediction | RecordError) for entry in entries)
+
+
+def test_a_review_in_windows_has_its_outcome_when_the_last_one_is_computed() -> None:
+    entry = _long_entry(1, 30, 20, 10)
+    first, second, third = parts_of([entry])
+    metrics = Metrics()
+    runner = _runner(FakeSession(), metrics=metrics)
+
+    runner.run(Batch([third, _entry(0)]))
+    assert entry.outcome is None
+    runner.run(Batch([first]))
+    assert entry.outcome is None
+    assert _value(metrics, "predictions_total", label="neg") == 1
+    runner.run(Batch([second, _entry(2)]))
+
+    assert isinstance(entry.outcome, Prediction)
+    assert entry.outcome.scores == pytest.approx(_pooled(30, 20, 10))
+    assert (entry.outcome.tokens, entry.outcome.truncated, entry.outcome.windows) == (60, True, 3)
+    assert _value(metrics, "predictions_total", label="neg") == 3
+    assert _value(metrics, "windows_total") == 3
+
+
+def test_windows_of_several_reviews_in_one_batch_do_not_mix() -> None:
+    entries = [_long_entry(0, 40, 30), _entry(2, 70), _long_entry(1, 20, 90)]
+    _runner(FakeSession()).run(Batch([*parts_of(entries)][::-1]))
+    scores = [entry.outcome.scores for entry in entries if isinstance(entry.outcome, Prediction)]
+    expected = [_pooled(40, 30), (0.3, 0.7), _pooled(20, 90)]
+    assert [pytest.approx(each, rel=1e-5) for each in expected] == scores
+
+
+def test_when_a_window_fails_its_review_does_and_its_other_windows_are_not_computed() -> None:
+    entry = _long_entry(0, 30, 20, 10, poison=1)
+    first, second, third = parts_of([entry])
+    session, metrics = FakeSession(_fail_on_poison), Metrics()
+    runner = _runner(session, metrics=metrics)
+
+    runner.run(Batch([second, first, _entry(1)]))
+    assert _reasons([entry]) == [Reason.INFERENCE_FAILED]
+    failed, computed = entry.outcome, len(session.shapes)
+    assert (1, 30) not in session.shapes
+    runner.run(Batch([third]))
+    assert len(session.shapes) == computed
+    runner.run(Batch([third, _entry(3, 7)]))
+
+    assert session.shapes[computed:] == [(1, 7)]
+    assert entry.outcome is failed
+    assert sum(_value(metrics, "predictions_total", label=label) or 0 for label in ("neg", "pos")) == 2
+
+
+def test_windows_fit_into_memory_by_halves_too() -> None:
+    def fail_beyond_64_tokens(ids: Rows) -> None:
+        if ids.size > 64:
+            raise OutOfMemoryError("full")
+
+    entry = _long_entry(0, 40, 40, 40)
+    _runner(FakeSession(fail_beyond_64_tokens)).run(Batch(list(parts_of([entry]))))
+    assert isinstance(entry.outcome, Prediction)
+    assert entry.outcome.scores == pytest.approx(_pooled(40, 40, 40))
+
+
+@given(st.data())
+def test_however_windows_are_batched_and_whatever_fails_each_review_gets_its_own_outcome_once(
+    data: st.DataObject,
+) -> None:
+    shapes = data.draw(st.lists(st.lists(st.integers(3, 90), min_size=1, max_size=4), min_size=1, max_size=6))
+    entries, poisoned = [], []
+    for index, lengths in enumerate(shapes):
+        poison = data.draw(st.one_of(st.none(), st.integers(0, len(lengths) - 1)))
+        entries.append(_long_entry(index, *lengths, poison=poison))
+        poisoned.append(poison is not None)
+    order: list[Part] = data.draw(st.permutations(list(parts_of(entries))))
+    runner = _runner(FakeSession(_fail_on_poison))
+    outcomes: dict[int, object] = {}
+
+    while order:
+        count = data.draw(st.integers(1, len(order)))
+        runner.run(Batch(order[:count]))
+        del order[:count]
+        for index, entry in enumerate(entries):
+            if entry.outcome is not None:
+                assert outcomes.setdefault(index, entry.outcome) is entry.outcome
+
+    for entry, lengths, failed in zip(entries, shapes, poisoned, strict=True):
+        if failed:
+            assert _reasons([entry]) == [Reason.INFERENCE_FAILED]
+            continue
+        assert isinstance(entry.outcome, Prediction)
+        assert entry.outcome.windows == len(lengths)
+        assert entry.outcome.scores == pytest.approx(_pooled(*lengths), rel=1e-4)

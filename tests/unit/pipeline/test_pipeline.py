@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +13,7 @@ from worker.clock import FakeClock
 from worker.errors import BrokerError, DeliveryError, ExitCode
 from worker.fakes import FakeBroker, FakeGroup, FakeSession, FakeWorker
 from worker.inference import Artifact
+from worker.inference.artifact import BUNDLED_PATH, PIECES
 from worker.pipeline.lifecycle import State
 from worker.records import TopicPartition
 from worker.settings import Settings
@@ -209,6 +211,73 @@ async def test_chunks_that_are_read_again_come_out_once(broker: FakeBroker, work
     assert await worker.stop() == 0
     assert worker.member.handed_over == 40 + 35
     assert offsets_out(broker) == list(range(45))
+
+
+SHORT_MODEL = {"overflow": "windows", "window_overlap_tokens": 4, "max_windows": 8}
+LONG_TEXT = " ".join(["good"] * 40)
+
+
+@pytest.fixture
+def short_tokenizer() -> Tokenizer:
+    """For a model that reads so little that a sentence takes several windows."""
+    return Tokenizer(BUNDLED_PATH / PIECES, max_length=16, lower_case=True)
+
+
+async def test_windows_share_batches_with_other_reviews_and_the_review_comes_out_once_in_its_place(
+    broker: FakeBroker, session: FakeSession, short_tokenizer: Tokenizer
+) -> None:
+    worker = build(broker, session, short_tokenizer, **SHORT_MODEL)
+    append(broker, 5)
+    broker.append(PARTITION, json.dumps({"text": LONG_TEXT}).encode())
+    append(broker, 5)
+    await worker.start()
+    await broker.until(lambda: len(broker.records(OUTPUT)) == 11)
+    assert await worker.stop() == 0
+    assert offsets_out(broker) == list(range(11))
+    result = json.loads(broker.records(OUTPUT)[5].value or b"")["sentiment"]
+    encoding = short_tokenizer.with_overflow(worker._settings.reading).encode(LONG_TEXT)
+    expected = session.expected(encoding)
+    assert list(result["scores"].values()) == [round(score, 6) for score in expected.scores]
+    assert result["windows"] == len(encoding.windows) == 4
+    assert sum(rows for rows, _ in session.shapes) == 10 + 4
+    assert len(session.shapes) < 5, "windows and short reviews are computed together"
+
+
+async def test_a_review_with_windows_on_both_sides_of_a_batch_waits_for_the_last_of_them(
+    broker: FakeBroker, session: FakeSession, short_tokenizer: Tokenizer
+) -> None:
+    worker = build(broker, session, short_tokenizer, **SHORT_MODEL, max_batch_reviews=1)
+    broker.append(PARTITION, json.dumps({"text": LONG_TEXT}).encode())
+    append(broker, 1)
+    session.hold()
+    await worker.start()
+    for windows in range(1, 4):
+        session.permit()
+        await asyncio.to_thread(session.wait_for_calls, windows + 1)
+        assert broker.records(OUTPUT) == []
+    session.release()
+    await broker.until(lambda: len(broker.records(OUTPUT)) == 2)
+    assert await worker.stop() == 0
+    assert offsets_out(broker) == [0, 1]
+    assert broker.committed("reviews-worker") == {PARTITION: 2}
+
+
+async def test_windows_of_an_assignment_that_is_over_do_not_count_for_the_next(
+    broker: FakeBroker, session: FakeSession, short_tokenizer: Tokenizer
+) -> None:
+    worker = build(broker, session, short_tokenizer, **SHORT_MODEL, max_batch_reviews=1)
+    broker.append(PARTITION, json.dumps({"text": LONG_TEXT}).encode())
+    session.hold()
+    await worker.start()
+    session.permit(2)
+    await asyncio.to_thread(session.wait_for_calls, 3)
+    await worker._group.rebalance()
+    session.release()
+    await broker.until(lambda: len(broker.records(OUTPUT)) == 1)
+    assert await worker.stop() == 0
+    assert len(session.shapes) >= 3 + 4
+    assert offsets_out(broker) == [0]
+    assert broker.committed("reviews-worker") == {PARTITION: 1}
 
 
 async def test_a_commit_that_fails_is_made_later(broker: FakeBroker, worker: FakeWorker) -> None:
