@@ -23,7 +23,10 @@ DPI = 150
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#767676"
 """Of Okabe and Ito's palette, which colour-blind people can tell apart; the matrix goes from light to dark."""
 _NORMAL_95 = 1.96
-_LONGEST_NAME = 18
+_LONGEST_NAME, _LONGEST_TITLE = 18, 56
+_SMALLEST_MATRIX, _CELL = 2.6, 0.85
+"""Inches: the side of a matrix of few labels, and that of a cell of many."""
+_CHARACTERS_PER_INCH = 11
 
 
 def require_matplotlib() -> None:
@@ -49,8 +52,9 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     from matplotlib.figure import Figure
 
     names = [_name(label) for label in evaluation.measured.labels]
-    side = 2.2 + max(2.6, 0.85 * len(names))
-    figure = Figure(figsize=(side + 0.9, side), layout="constrained")
+    side = 2.4 + max(_SMALLEST_MATRIX, _CELL * len(names))
+    width = side + 0.5 + max(map(len, names)) / _CHARACTERS_PER_INCH
+    figure = Figure(figsize=(width, side), layout="constrained")
     axes = figure.add_subplot()
     shares = [[count / max(sum(row), 1) for count in row] for row in evaluation.confusion]
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -62,12 +66,12 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
                 f"{count:,}\n{shares[y][x]:.1%}",
                 ha="center",
                 va="center",
-                fontsize=12 if len(names) <= 4 else 8,
+                fontsize=12 if len(names) <= 4 else 10 if len(names) <= 6 else 9,
                 fontweight="bold" if x == y else "normal",
                 color="white" if shares[y][x] > 0.55 else "black",
             )
     places = range(len(names))
-    tilted = len(names) > 4 or max(map(len, names)) > 8
+    tilted = max(map(len, names)) > _CHARACTERS_PER_INCH * max(_SMALLEST_MATRIX / len(names), _CELL)
     axes.set_xticks(places, names, rotation=40 if tilted else 0, ha="right" if tilted else "center")
     support = [f"{name}\n({figure.support:,})" for name, figure in zip(names, evaluation.per_label, strict=True)]
     axes.set_yticks(places, support)
@@ -108,14 +112,16 @@ def reliability_figure(evaluation: Evaluation) -> Figure:
     )  # fmt: skip
     above.set_ylim(0, 1.02)
     above.set_ylabel("accuracy")
-    above.legend(loc="upper left", frameon=False)
+    above.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     all_bins = evaluation.calibration_bins
     counts = [each.count for each in all_bins]
     drawn = below.bar(
         [each.low for each in all_bins], counts, width=1 / len(all_bins), align="edge", color=_BLUE, edgecolor="white"
     )
-    below.bar_label(drawn, [f"{count:,}" if count else "" for count in counts], fontsize=7, padding=1)
+    below.bar_label(drawn, [_count(count) for count in counts], fontsize=7, padding=1)
     below.set_ylim(0, max(counts) * 1.22)
+    below.yaxis.get_major_locator().set_params(integer=True)
+    below.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     below.set_ylabel("rows")
     below.set_xlabel("confidence: probability of the predicted label")
     below.set_xlim(_first_edge(evaluation), 1.0)
@@ -144,10 +150,13 @@ def _first_edge(evaluation: Evaluation) -> float:
 
 def _title(figure: Any, what: str, evaluation: Evaluation, result: str) -> None:
     measured = evaluation.measured
-    figure.suptitle(
-        f"{what}: {_name(measured.model, 48)} ({measured.precision})\nn = {evaluation.rows.measured:,}, {result}",
-        fontsize=11,
-    )
+    model = f"{_name(measured.model, _LONGEST_TITLE)} ({measured.precision})"
+    figure.suptitle(f"{what}\n{model}\nn = {evaluation.rows.measured:,}, {result}", fontsize=11)
+
+
+def _count(rows: int) -> str:
+    """A number of rows that is not wider than a bar."""
+    return "" if not rows else f"{rows:,}" if rows < 100_000 else f"{rows / 1000:,.0f}k"
 
 
 def _name(text: str, longest: int = _LONGEST_NAME) -> str:

@@ -27,6 +27,7 @@ from worker.evaluation.rows import (
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _MISSING = object()
+_TYPE_NAMES = {dict: "an object", list: "an array", str: "text", bool: "true or false", type(None): "null"}
 
 
 @contextlib.contextmanager
@@ -104,7 +105,7 @@ def _open_lines(path: Path) -> Iterator[_Lines]:
 
 def _json_rows(lines: _Lines, columns: Columns) -> Iterator[Row]:
     for line in lines:
-        if line.isspace():
+        if not line.strip():
             continue
         members = _json_object(lines, line)
         text = _member(members, columns.text)
@@ -113,7 +114,7 @@ def _json_rows(lines: _Lines, columns: Columns) -> Iterator[Row]:
                 f"no member {columns.text!r}; {names_there(members, 'members')} (--text-field names another)"
             )
         if text is not None and not isinstance(text, str):
-            raise lines.error(f"{columns.text!r} is no text but a {type(text).__name__}")
+            raise lines.error(f"{columns.text!r} is {_type_name(text)}, not text")
         label = _member(members, columns.label)
         if label is _MISSING:
             why = f"no member {columns.label!r}; {names_there(members, 'members')} (--label-field names another)"
@@ -131,8 +132,12 @@ def _json_object(lines: _Lines, line: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         raise lines.error("a number is too long, or the object nested too deeply") from None
     if not isinstance(members, dict):
-        raise lines.error(f"a JSON {type(members).__name__}, not an object; each line holds one object")
+        raise lines.error(f"{_type_name(members)}, not an object; each line holds one object")
     return members
+
+
+def _type_name(value: object) -> str:
+    return _TYPE_NAMES.get(type(value), "a number")
 
 
 def _member(members: Mapping[str, Any], name: str) -> object:
