@@ -47,7 +47,7 @@ def evaluate(
     figures = RunningFigures(len(labels.labels))
     started = clock()
     reporter = _Reporter(intake, progress)
-    subject.session.on_batch = reporter.computed
+    subject.session.start(reporter.computed)
     for window in windows(intake.rows(), window_rows, WINDOW_CHARACTERS):
         reporter.begin(len(window))
         answers = _answers(subject, source, [row for row, _ in window])

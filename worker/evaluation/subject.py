@@ -18,13 +18,17 @@ class CountingSession:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._on_batch: Callable[[int], None] | None = None
         self.batches = 0
         self.tokens = 0
         """Tokens of reviews."""
         self.computed_tokens = 0
         """The same with padding."""
-        self.on_batch: Callable[[int], None] | None = None
-        """Told the rows of each batch once it is computed."""
+
+    def start(self, on_batch: Callable[[int], None]) -> None:
+        """Count from zero; `on_batch` is told the rows of each batch once it is computed."""
+        self.batches = self.tokens = self.computed_tokens = 0
+        self._on_batch = on_batch
 
     @property
     def provider(self) -> str:
@@ -41,8 +45,8 @@ class CountingSession:
         self.batches += 1
         self.tokens += int(lengths.sum())
         self.computed_tokens += ids.size
-        if self.on_batch is not None:
-            self.on_batch(len(ids))
+        if self._on_batch is not None:
+            self._on_batch(len(ids))
         return scores
 
     @property

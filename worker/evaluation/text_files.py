@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
-import io
 import json
+import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -66,8 +66,8 @@ class _Lines:
         return row_error(self.path, self.place, fault)
 
     def share_read(self) -> float:
-        """By the bytes of the file, packed or not."""
-        return min(self._raw.tell() / self._size, 1.0)
+        """By the bytes of the file, packed or not; 0.0 where it cannot be known."""
+        return min(self._raw.tell() / self._size, 1.0) if self._size else 0.0
 
     def __iter__(self) -> Iterator[str]:
         while line := self._read():
@@ -95,11 +95,11 @@ def _open_lines(path: Path) -> Iterator[_Lines]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
     with raw:
-        size = raw.seek(0, io.SEEK_END)
-        raw.seek(0)
-        if not size:
+        size = os.fstat(raw.fileno()).st_size if raw.seekable() else 0  # a pipe has none
+        beginning = raw.peek(len(_GZIP_MAGIC))
+        if not beginning:
             raise UsageError(f"{path}: the file is empty")
-        packed = path.suffix.lower() == ".gz" or raw.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
+        packed = path.suffix.lower() == ".gz" or beginning.startswith(_GZIP_MAGIC)
         yield _Lines(path, raw, gzip.GzipFile(fileobj=raw) if packed else raw, size)  # type: ignore[arg-type]
 
 

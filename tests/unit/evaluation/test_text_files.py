@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import json
+import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -161,6 +163,17 @@ def test_an_empty_file_is_an_error(tmp_path: Path, name: str) -> None:
     path.touch()
     with pytest.raises(UsageError, match="the file is empty"):
         read(path)
+
+
+def test_a_pipe_is_read_though_nobody_knows_how_much_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(json_lines(REVIEWS),))
+    writer.start()
+    with opened(path) as source:
+        assert [row.text for row in source.rows] == [text for text, _ in REVIEWS]
+        assert source.share_read() == 0
+    writer.join()
 
 
 def test_an_empty_packed_file_has_no_rows(tmp_path: Path) -> None:
