@@ -10,6 +10,7 @@ import gzip
 import json
 import random
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import click
@@ -66,8 +67,8 @@ def split_reviews(
 def held_out_rows(directory: Path, *, seed: int, validation_size: int = VALIDATION_SIZE) -> list[dict[str, str]]:
     """The validation reviews of `split_reviews` with ``id``, ``text`` and ``label``, one of each label in turn."""
     rows = _split_rows(directory, seed, validation_size, DEVELOPMENT_SIZE).validation
-    turns = zip(*([row for row in rows if row["label"] == label] for label in LABELS), strict=True)
-    return [{name: row[name] for name in ("id", "text", "label")} for turn in turns for row in turn]
+    turns = zip_longest(*([row for row in rows if row["label"] == label] for label in LABELS))
+    return [{name: row[name] for name in ("id", "text", "label")} for turn in turns for row in turn if row]
 
 
 @dataclass(frozen=True)

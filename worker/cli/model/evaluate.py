@@ -89,10 +89,12 @@ def command(
                 EvaluationOptions(positive_label, skip_unlabelled, limit),
                 progress=progress,
             )
-    if json_path is not None:
-        _write_json(json_path, document(evaluation))
-    for line in lines(evaluation):
-        click.echo(line)
+    try:
+        if json_path is not None:
+            _write_json(json_path, document(evaluation))
+    finally:  # what was measured is told all the same
+        for line in lines(evaluation):
+            click.echo(line)
     if plot is not None:
         from worker.evaluation.pictures import write_pictures
 
@@ -126,14 +128,16 @@ def _check_outputs(json_path: Path | None, plot: Path | None) -> None:
 
 
 def _write_json(path: Path, members: Mapping[str, Any]) -> None:
-    """Write it whole or not at all."""
-    unfinished = path.with_name(path.name + ".part")
+    """Write it whole or not at all, unless `path` is a device or a pipe."""
+    text = json.dumps(members, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    special = path.exists() and not path.is_file()
+    unfinished = path if special else path.with_name(path.name + ".part")
     try:
-        unfinished.write_text(
-            json.dumps(members, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
-        unfinished.replace(path)
+        unfinished.write_text(text, encoding="utf-8")
+        if not special:
+            unfinished.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
+        if not special:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
         raise UsageError(f"--json {path}: cannot be written ({error.strerror})") from None

@@ -202,6 +202,21 @@ def test_a_place_that_cannot_be_written_to_is_found_before_the_work(tmp_path: Pa
     assert "--plot" in fault(run("--data", bad, "--plot", bad / "plots"))
 
 
+def test_figures_may_go_to_a_device_and_nothing_takes_its_place(tmp_path: Path) -> None:
+    link = tmp_path / "null"
+    link.symlink_to("/dev/null")
+    assert run("--data", write(tmp_path / "a.jsonl"), "--json", link).exit_code == 0
+    assert link.is_symlink()
+
+
+def test_figures_that_cannot_be_written_are_printed_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "out.json.part").mkdir()
+    result = run("--data", write(tmp_path / "a.jsonl"), "--json", tmp_path / "out.json")
+    assert result.exit_code == ExitCode.USAGE
+    assert "eval_accuracy" in result.stdout
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_without_matplotlib_the_extra_is_named_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     bad = write(tmp_path / "a.jsonl", [("a secret", "mixed")])
