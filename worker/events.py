@@ -90,7 +90,7 @@ class EventCodec:
         text = event.get(self._path[0]) if self._flat else self._find(event)
         if type(text) is not str:
             self._reject_text(event)
-        if not text[:1].isalnum() and _is_blank(text):
+        if not text[:1].isalnum() and is_blank(text):
             _reject(Reason.TEXT_BLANK, f"{self.text_field!r} has no visible character")
         return ReviewEvent(text, self.result_field in event)
 
@@ -171,6 +171,11 @@ def rfc3339_ms(epoch_seconds: float) -> str:
     return datetime.fromtimestamp(epoch_seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
+def is_blank(text: str) -> bool:
+    """Whether `text` has nothing but white space, control and format characters: nothing to classify."""
+    return all(unicodedata.category(character) in _INVISIBLE for character in text)
+
+
 class _Member(NamedTuple):
     """A top-level member of an event: its name's bytes, and where it lies."""
 
@@ -229,10 +234,6 @@ def _parse_exactly(value: bytes) -> object:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
-
-
-def _is_blank(text: str) -> bool:
-    return all(unicodedata.category(character) in _INVISIBLE for character in text)
 
 
 def _json_for_format(text: str) -> str:

@@ -109,10 +109,13 @@ def commands_shown() -> Iterator[tuple[Path, list[str]]]:
 
 
 @functools.cache
-def options_of(command: str) -> set[str]:
-    context = click.Context(commands)
-    found = commands.get_command(context, command)
-    assert found is not None
+def options_of(*path: str) -> set[str]:
+    """The options of a command, or of one in a group."""
+    found: click.Command | None = commands
+    for name in path:
+        assert isinstance(found, click.Group), path
+        found = found.get_command(click.Context(found), name)
+        assert found is not None, path
     return {name for param in found.params for name in (*param.opts, *param.secondary_opts)} | {"--help"}
 
 
@@ -214,9 +217,10 @@ def test_every_command_that_is_shown_exists_with_its_options() -> None:
             command = words[1]
             assert command in COMMANDS, f"{path.name}: {' '.join(words)}"
             seen.add(command)
+            names = words[1:3] if command == "model" else words[1:2]
             for word in words[2:]:
                 if word.startswith("--"):
-                    assert word.split("=")[0] in options_of(command), f"{path.name}: {' '.join(words)}"
+                    assert word.split("=")[0] in options_of(*names), f"{path.name}: {' '.join(words)}"
             if command == "schema" and len(words) > 2:
                 assert words[2] in SCHEMA_FILES
     assert seen >= set(COMMANDS) - {"demo"}

@@ -15,7 +15,7 @@ from transformers import AlbertForSequenceClassification
 from worker.convert.artifact_writer import ArtifactDescription, write_artifact
 from worker.convert.sources.folder import read_folder
 from worker.tokenization import Tokenizer
-from worker.train.data import LabelledReviews, split_reviews
+from worker.train.data import SEED, LabelledReviews, split_reviews
 from worker.train.embeddings import cooccurrence_embeddings
 from worker.train.pieces import train_pieces
 from worker.train.student import Ids, Schedule, probabilities, small_albert, train_student
@@ -37,7 +37,7 @@ ARTIFACT_NAME = "albert-imdb-small"
     required=True,
     help="Folder for the checkpoint (Hugging Face's layout), training.json and the folder artifact.",
 )
-@click.option("--seed", default=20261123, show_default=True, help="Seed of the split and of everything random.")
+@click.option("--seed", default=SEED, show_default=True, help="Seed of the split and of everything random.")
 @click.option("--threads", default=2, show_default=True, help="Processor cores to train on.")
 @click.option("--limit", default=0, help="Use only so many reviews of each file: a quick trial.")
 @click.option(

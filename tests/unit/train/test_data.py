@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from evaluation_parts import read
 
-from worker.train.data import LabelledReviews, Split, split_reviews
+from worker.train.data import LabelledReviews, Split, held_out_rows, main, split_reviews
 
 TWICE = "a review that the set has twice"
 
@@ -61,3 +63,24 @@ def test_a_text_that_occurs_twice_is_never_held_out(folder: Path) -> None:
 def test_the_split_is_the_seeds_alone(folder: Path) -> None:
     assert _split(folder) == _split(folder)
     assert _split(folder).validation != _split(folder, seed=2).validation
+
+
+def test_the_held_out_rows_are_the_validation_reviews_one_of_each_label_in_turn(folder: Path) -> None:
+    rows = held_out_rows(folder, seed=1, validation_size=20)
+    labels = [row["label"] for row in rows]
+    assert labels == ["neg", "pos"] * 10
+    assert {(row["text"], labels.index(row["label"])) for row in rows} == _pairs(_split(folder).validation)
+    assert all(row["id"].startswith(row["label"]) for row in rows)
+
+
+def test_the_command_writes_rows_that_can_be_measured_on_the_same_bytes_every_time(
+    folder: Path, tmp_path: Path
+) -> None:
+    paths = [tmp_path / "one.jsonl.gz", tmp_path / "two.jsonl.gz"]
+    for path in paths:
+        result = CliRunner().invoke(main, ["--data", str(folder), "--out", str(path), "--seed", "3"])
+        assert result.exit_code == 0, result.output
+        assert result.output == f"95 reviews written to {path}\n"
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    rows = held_out_rows(folder, seed=3)
+    assert [(row.text, row.label) for row in read(paths[0])] == [(row["text"], row["label"]) for row in rows]
