@@ -38,7 +38,7 @@ def is_folder_checkpoint(path: Path) -> bool:
 
 def read_folder(path: Path, options: SourceOptions | None = None) -> Checkpoint:
     """Read and check the folder `path`; raises `CheckpointError`, one line that names the file."""
-    config = read_config(path / CONFIG)
+    config = read_albert_config(path / CONFIG)
     weights = open_weights(path)
     config = _with_head(path, config, weights)
     tokeniser = read_tokeniser_files(path)
@@ -60,7 +60,7 @@ def read_folder(path: Path, options: SourceOptions | None = None) -> Checkpoint:
     )
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_albert_config(path: Path) -> dict[str, Any]:
     """ALBERT's ``config.json``, with what it leaves out as transformers fills it in.
 
     Raises `CheckpointError` where it is none, or not of a model that a softmax ends.

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from worker.convert.checkpoint import SourceOptions
 from worker.convert.shape import AlbertShape, CheckpointError
-from worker.convert.sources.folder import is_folder_checkpoint, read_config, read_folder
+from worker.convert.sources.folder import is_folder_checkpoint, read_albert_config, read_folder
 from worker.errors import ArtifactError
 
 PUBLISHED: dict[str, Any] = {
@@ -88,7 +88,7 @@ def test_the_published_models_have_the_shapes_of_the_paper(tmp_path: Path, size:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(PUBLISHED | own | dropout))
 
-    shape = AlbertShape.from_config(read_config(path) | {"id2label": {"0": "neg", "1": "pos"}})
+    shape = AlbertShape.from_config(read_albert_config(path) | {"id2label": {"0": "neg", "1": "pos"}})
 
     assert (shape.num_hidden_layers, shape.hidden_size, shape.num_attention_heads) == (layers, hidden, heads)
     assert (shape.intermediate_size, shape.embedding_size, shape.vocab_size) == (intermediate, 128, 30_000)
@@ -103,7 +103,7 @@ def test_the_published_models_have_the_shapes_of_the_paper(tmp_path: Path, size:
 def test_what_a_configuration_leaves_out_is_as_transformers_has_it(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"model_type": "albert"}))
-    shape = AlbertShape.from_config(read_config(path) | {"id2label": {"0": "neg", "1": "pos"}})
+    shape = AlbertShape.from_config(read_albert_config(path) | {"id2label": {"0": "neg", "1": "pos"}})
     assert (shape.hidden_size, shape.num_attention_heads, shape.num_hidden_layers) == (4096, 64, 12)
     assert (shape.intermediate_size, shape.embedding_size, shape.vocab_size) == (16_384, 128, 30_000)
     assert (shape.hidden_act, shape.num_hidden_groups, shape.inner_group_num) == ("gelu_new", 1, 1)
