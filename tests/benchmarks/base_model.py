@@ -149,13 +149,13 @@ def _start(vocabulary_size: int) -> AlbertForSequenceClassification:
     return model
 
 
-def _steps(encoded: Sequence[Ids], generator: random.Random):  # noqa: ANN202
+def _steps(encoded: Sequence[Ids], generator: random.Random):
     while True:
         for chosen in _batches(encoded, CROP_TOKENS, BATCH_REVIEWS, generator):
             yield chosen, _crops([encoded[index] for index in chosen], CROP_TOKENS, generator)
 
 
-def _step(model, optimiser, chosen, inputs, soft_labels) -> float:  # noqa: ANN001
+def _step(model, optimiser, chosen, inputs, soft_labels) -> float:
     model.train()
     target = torch.from_numpy(soft_labels[chosen])
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -161,7 +161,7 @@ def matrix_peak(precision: str, seconds: float = 2.0) -> float:
 
 
 @contextlib.contextmanager
-def _quiet():  # noqa: ANN202
+def _quiet():
     """Exporters and optimisers print much, and warn of what does not matter here."""
     import warnings
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from worker.convert.precision import PRECISIONS, PrecisionPlan, Precision, Projection
+from worker.convert.precision import PRECISIONS, Precision, PrecisionPlan, Projection
 from worker.convert.shape import AlbertShape, Weights
 from worker.convert.writer import MICROSOFT, GraphWriter, tensor_info
 
