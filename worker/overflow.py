@@ -82,4 +82,4 @@ class Overflow:
 
 
 DEFAULT_OVERFLOW = Overflow()
-"""The only place of the defaults, for the settings, the commands and the Python API alike."""
+"""What holds where nothing is said, for settings, commands and Python API alike: the fields above are the only place."""
