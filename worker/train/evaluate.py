@@ -122,7 +122,7 @@ def _lines(evaluation: Evaluation) -> Sequence[str]:
 def main(data: Path, artifact: Path | None, seed: int, json_path: Path | None) -> None:
     """Measure an artifact on the held-out reviews."""
     try:
-        classifier = Classifier.load(artifact)
+        classifier = Classifier.load(artifact, overflow="truncate")  # what its figures are about
         if classifier.labels != LABELS:
             raise click.ClickException(f"the artifact's labels are {classifier.labels}, those of the data {LABELS}")
         evaluation = evaluate(classifier, split_reviews(data, seed=seed).validation)
