@@ -47,7 +47,7 @@ class Classifier:
 
     def __init__(self, artifact: Artifact, tokeniser: Tokenizer, session: Session) -> None:
         self.artifact = artifact
-        self._tokeniser = tokeniser
+        self.tokeniser = tokeniser
         self._session = session
 
     @classmethod
@@ -87,7 +87,7 @@ class Classifier:
         """
         if isinstance(texts, str):
             raise TypeError("predict() takes a sequence of texts, not one text")
-        encodings = self._tokeniser.encode_many(texts)
+        encodings = self.tokeniser.encode_many(texts)
         scores = iter(self._scores([ids for encoding in encodings for ids in encoding.windows]))
         return [self._classification(encoding, [next(scores) for _ in encoding.windows]) for encoding in encodings]
 
@@ -95,7 +95,7 @@ class Classifier:
         """The probabilities of each row, in their order."""
         scores: list[list[float]] = [[]] * len(rows)
         for chosen in self._batches(rows):
-            arrays = _arrays([rows[index] for index in chosen], self._tokeniser.pad_id)
+            arrays = _arrays([rows[index] for index in chosen], self.tokeniser.pad_id)
             for index, row in zip(chosen, self._session.predict(*arrays).tolist(), strict=True):
                 scores[index] = row
         return scores

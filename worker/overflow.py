@@ -28,8 +28,8 @@ class Overflow:
     """
 
     policy: OverflowPolicy = "truncate"
-    window_overlap_tokens: int = 64
-    """Tokens that a window has in common with the next one, at least."""
+    window_overlap_tokens: int | None = None
+    """Tokens that a window has in common with the next one, at least; None for an eighth of the model's length."""
     max_windows: int = 8
     """Windows of one review; what they do not reach is not read."""
     head_share: float = 128 / 510
@@ -40,18 +40,19 @@ class Overflow:
             raise UsageError(
                 f"overflow {self.policy!r} is not there; choose from {', '.join(get_args(OverflowPolicy))}"
             )
-        if self.window_overlap_tokens < 0 or not 1 <= self.max_windows <= MOST_WINDOWS or not 0 <= self.head_share <= 1:
+        overlap = self.window_overlap_tokens or 0
+        if overlap < 0 or not 1 <= self.max_windows <= MOST_WINDOWS or not 0 <= self.head_share <= 1:
             raise UsageError(
                 f"window_overlap_tokens must not be negative, max_windows lies between 1 and {MOST_WINDOWS}, and"
-                f" head_share between 0 and 1 (now {self.window_overlap_tokens}, {self.max_windows}, {self.head_share})"
+                f" head_share between 0 and 1 (now {overlap}, {self.max_windows}, {self.head_share})"
             )
 
     def check(self, max_length: int) -> None:
         """Raise `UsageError` when windows of a model that reads `max_length` tokens would not advance."""
         room = max_length - MARKERS
-        if self.policy == "windows" and self.window_overlap_tokens >= room:
+        if self.policy == "windows" and self.overlap_tokens(room) >= room:
             raise UsageError(
-                f"window_overlap_tokens is {self.window_overlap_tokens}, and the model's max_length of {max_length}"
+                f"window_overlap_tokens is {self.overlap_tokens(room)}, and the model's max_length of {max_length}"
                 f" leaves windows of {room} tokens; set it to {room - 1} or less"
             )
 
@@ -59,20 +60,24 @@ class Overflow:
         """How many of `room` tokens the beginning gets with ``head_tail``; the end gets the others."""
         return round(room * self.head_share)
 
+    def overlap_tokens(self, room: int) -> int:
+        """How many tokens neighbouring windows share at least."""
+        return (room + MARKERS) // 8 if self.window_overlap_tokens is None else self.window_overlap_tokens
+
     def most_tokens(self, room: int) -> int:
         """How many tokens of a text are read at most."""
         if self.policy != "windows":
             return room
-        return room + (self.max_windows - 1) * (room - self.window_overlap_tokens)
+        return room + (self.max_windows - 1) * (room - self.overlap_tokens(room))
 
     def window_spans(self, tokens: int, room: int) -> list[tuple[int, int]]:
         """First token of each window, and the one after its last, for a text of `tokens`, at most `most_tokens`.
 
-        The rule: as few windows as hold the text when neighbours share `window_overlap_tokens`, all of the same
+        The rule: as few windows as hold the text when neighbours share `overlap_tokens`, all of the same
         length, the shortest that does, and with their starts spread evenly from the first token to where the last
         window ends with the text. So none is tiny, every token is in a window, and little is computed twice.
         """
-        overlap = self.window_overlap_tokens
+        overlap = self.overlap_tokens(room)
         count = 1 if tokens <= room else -(-(tokens - overlap) // (room - overlap))
         if count == 1:
             return [(0, tokens)]
@@ -82,4 +87,4 @@ class Overflow:
 
 
 DEFAULT_OVERFLOW = Overflow()
-"""The only place of the defaults, for the settings, the commands and the Python API alike."""
+"""What holds where nothing is said, in settings, commands and Python API: its fields are the only place."""

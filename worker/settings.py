@@ -138,8 +138,8 @@ class ModelSettings(_Part):
     """Threads that decode and tokenise."""
     overflow: OverflowPolicy = DEFAULT_OVERFLOW.policy
     """What is read of a review longer than the model: its beginning, beginning and end, or all of it in windows."""
-    window_overlap_tokens: Annotated[int, Field(ge=0)] = DEFAULT_OVERFLOW.window_overlap_tokens
-    """Tokens that a window of a long review shares with the next one, at least; less than the model reads."""
+    window_overlap_tokens: Annotated[int | None, Field(ge=0)] = DEFAULT_OVERFLOW.window_overlap_tokens
+    """Tokens that a window of a long review shares with the next one; without it an eighth of the model's length."""
     max_windows: Annotated[int, Field(ge=1, le=MOST_WINDOWS)] = DEFAULT_OVERFLOW.max_windows
     """Windows of one review, which bound its cost; what they do not reach is not read."""
 

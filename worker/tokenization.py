@@ -117,7 +117,8 @@ class Tokenizer:
 
         There is one window unless `overflow` has the policy ``windows``. Many texts at once cost less than one by one.
         Of a long text only the beginning is read, or with ``head_tail`` beginning and end, so that the cost of a text
-        is bounded; the ids are those of the whole text. Lone surrogates, which are no text, count as question marks.
+        is bounded; the ids are those of the whole text, but for ties at the end of a huge one (`_LENGTHS_READ_WHOLE`).
+        Lone surrogates, which are no text, count as question marks.
         """
         all_texts = list(texts)
         if self.overflow.policy == "head_tail":

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import UsageError
-from worker.overflow import DEFAULT_OVERFLOW, MOST_WINDOWS, Overflow
+from worker.overflow import DEFAULT_OVERFLOW, MARKERS, MOST_WINDOWS, Overflow
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Overflow, int, int]:
     """An overflow with windows, a room that its overlap fits into, and tokens that it reads."""
     room = draw(st.integers(1, 60))
-    overlap = draw(st.integers(0, room - 1))
+    overlap = draw(st.one_of(st.none(), st.integers(0, room - 1)))
     overflow = Overflow("windows", overlap, draw(st.integers(1, MOST_WINDOWS)))
     return overflow, room, draw(st.integers(0, overflow.most_tokens(room)))
 
@@ -31,7 +31,7 @@ def test_windows_hold_every_token_and_neighbours_share_enough(case: tuple[Overfl
     for (start, end), (next_start, next_end) in itertools.pairwise(spans):
         assert start < next_start
         assert end < next_end
-        assert end - next_start >= overflow.window_overlap_tokens
+        assert end - next_start >= overflow.overlap_tokens(room)
 
 
 @given(cases())
@@ -40,7 +40,7 @@ def test_windows_are_as_few_as_can_be_and_of_one_length_without_excess(case: tup
     spans = overflow.window_spans(tokens, room)
     lengths = {end - start for start, end in spans}
     assert len(lengths) == 1
-    count, overlap = len(spans), overflow.window_overlap_tokens
+    count, overlap = len(spans), overflow.overlap_tokens(room)
     if count > 1:
         assert tokens > room + (count - 2) * (room - overlap), "one window fewer would do"
         assert count * (lengths.pop() - 1) < tokens + (count - 1) * overlap, "a shorter window would do"
@@ -70,6 +70,13 @@ def test_windows_that_would_not_advance_are_refused_with_both_names() -> None:
         Overflow("windows", window_overlap_tokens=62).check(64)
     Overflow("windows", window_overlap_tokens=61).check(64)
     Overflow("truncate", window_overlap_tokens=62).check(64)
+
+
+@pytest.mark.parametrize("max_length", [3, 4, 8, 16, 64, 66, 128, 512, 4096])
+def test_the_overlap_without_a_word_is_an_eighth_and_suits_every_model(max_length: int) -> None:
+    overflow = Overflow("windows")
+    overflow.check(max_length)
+    assert overflow.overlap_tokens(max_length - MARKERS) == max_length // 8
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,11 @@ class BatchQueue:
 
     def extend(self, parts: Iterable[Part]) -> None:
         """Let `parts` wait, in their order; raises as `append` does, with those before the faulty one kept."""
+        ladder, most = self.limits.ladder, self.limits.max_batch_tokens
         for part in parts:
-            length = self._padded_length(part)
+            length = len(part.ids)
+            if ladder is not None or length > most:
+                length = self._padded_length(part, length)
             self._arrivals += 1
             waiting = (part.waiting_since, self._arrivals, length, part)
             self._arrived[self._arrivals] = waiting
@@ -115,8 +118,7 @@ class BatchQueue:
         oldest: _Waiting = min(map(_oldest_of, self._window.values()))
         return min(oldest, self._beyond[0]) if self._beyond else oldest
 
-    def _padded_length(self, part: Part) -> int:
-        length = len(part.ids)
+    def _padded_length(self, part: Part, length: int) -> int:
         ladder = self.limits.ladder
         cost = length
         if ladder is not None:

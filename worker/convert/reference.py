@@ -59,6 +59,7 @@ class GraphReference:
             max_length=source.max_length,
             lower_case=source.lower_case,
             vocabulary_size=int(source.config["vocab_size"]),
+            files=frozenset(),
         )
         artifact.model_path.write_bytes(graph)
         self._session = open_session(artifact, SessionOptions(provider="cpu"))
@@ -146,17 +147,17 @@ class NumpyReference:
 
 def softmax(values: Array) -> Array:
     """Along the last axis."""
-    exponents = np.exp(values - values.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
+    exponents: Array = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.asarray(exponents / exponents.sum(axis=-1, keepdims=True))
 
 
 def activation(name: str, values: Array) -> Array:
     """What transformers' ``ACT2FN`` calls `name`."""
     if name == "relu":
-        return np.maximum(values, 0)
+        return np.asarray(np.maximum(values, 0))
     if name == "gelu":
-        return values * 0.5 * (1 + np.vectorize(math.erf, otypes=[np.float64])(values / math.sqrt(2)))
-    return 0.5 * values * (1 + np.tanh(math.sqrt(2 / math.pi) * (values + 0.044715 * values**3)))
+        return np.asarray(values * 0.5 * (1 + np.vectorize(math.erf, otypes=[np.float64])(values / math.sqrt(2))))
+    return np.asarray(0.5 * values * (1 + np.tanh(math.sqrt(2 / math.pi) * (values + 0.044715 * values**3))))
 
 
 def reference_ids(source: Source, texts: Sequence[str]) -> list[list[int]] | None:

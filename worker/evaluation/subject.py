@@ -35,6 +35,11 @@ class CountingSession:
         """See `Session`."""
         return self._session.provider
 
+    @property
+    def lanes(self) -> int:
+        """One: what is counted comes one after the other."""
+        return 1
+
     def warm_up(self) -> None:
         """See `Session`; not counted."""
         self._session.warm_up()

@@ -13,7 +13,7 @@ import onnx
 
 from worker.convert.checkpoint import Checkpoint, Provenance, Source, SourceOptions, checkpoint_from
 from worker.convert.shape import CheckpointError
-from worker.convert.sources.folder import read_config
+from worker.convert.sources.files import read_json, sha256_of
 from worker.convert.sources.onnx_foreign import (
     Companions,
     foreign_graph,
@@ -21,7 +21,7 @@ from worker.convert.sources.onnx_foreign import (
     why_it_does_not_fit,
     without_softmax,
 )
-from worker.convert.sources.onnx_storage import read_model, sha256_of
+from worker.convert.sources.onnx_storage import read_model
 from worker.convert.sources.onnx_weights import SOFTMAX_NOTE, NotRecognisedError, Recovered, recover
 
 GRAPH, CONFIG, PIECES, TOKENIZER_CONFIG = "model.onnx", "config.json", "spiece.model", "tokenizer_config.json"
@@ -118,11 +118,11 @@ def _companions(path: Path) -> tuple[Companions, dict[str, str]]:
         raise CheckpointError(
             f"{path}: there is no {PIECES} beside it (or one folder up); put the model's SentencePiece vocabulary there"
         )
-    config = read_config(found[CONFIG]) if CONFIG in found else {}
+    config = read_json(found[CONFIG]) if CONFIG in found else {}
     family = config.get("model_type", "albert")
     if family != "albert":
         raise CheckpointError(f"{found[CONFIG]}: model_type is {family!r}, and only 'albert' is supported")
-    tokenizer = read_config(found[TOKENIZER_CONFIG]) if TOKENIZER_CONFIG in found else {}
+    tokenizer = read_json(found[TOKENIZER_CONFIG]) if TOKENIZER_CONFIG in found else {}
     try:
         pieces = found[PIECES].read_bytes()
         files = {name: sha256_of(file) for name, file in found.items()}

@@ -72,7 +72,15 @@ def foreign_graph(
     config["vocab_size"] = config["vocab_size"] or tokeniser.vocabulary_size
     check_pieces(tokeniser, config["vocab_size"])
     artifact = Artifact(
-        path.parent, path.stem, "", "", read_labels(config), max_length, lower_case, config["vocab_size"]
+        path=path.parent,
+        name=path.stem,
+        version="",
+        precision="",
+        labels=read_labels(config),
+        max_length=max_length,
+        lower_case=lower_case,
+        vocabulary_size=config["vocab_size"],
+        files=frozenset(),
     )
     _check_that_it_runs(where, artifact, session)
     return ForeignGraph(graph, reason, config, artifact.labels, companions.pieces, lower_case, max_length, provenance)

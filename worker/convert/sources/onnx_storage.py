@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto
 
 from worker.convert.shape import CheckpointError
+from worker.convert.sources.files import sha256_of
 from worker.convert.sources.onnx_proof import LARGEST_MODEL, first_line
 
 _TOO_LARGE = (
@@ -39,12 +40,6 @@ def read_model(path: Path) -> tuple[onnx.ModelProto, dict[str, str]]:
     del content
     names = _load_outside_data(path, model)
     return model, files | {name: sha256_of(path.parent / name) for name in names}
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file of any size, in hexadecimal; raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _load_outside_data(path: Path, model: onnx.ModelProto) -> list[str]:
