@@ -33,6 +33,8 @@ class Walk(Generic[Found]):
     """What it was looking for, nearest first."""
     nodes: list[onnx.NodeProto]
     """What lay between, nearest first."""
+    ends: list[str]
+    """Tensors, neither found nor constant, that it could not go on from."""
 
 
 class OnnxGraph:
@@ -84,6 +86,7 @@ class OnnxGraph:
         """Walk from `start` towards the inputs, through the operators `through`, up to all tensors that `match`."""
         found: list[Found] = []
         nodes: list[onnx.NodeProto] = []
+        ends: list[str] = []
         queue, seen = deque([start]), {start}
         while queue:
             name = queue.popleft()
@@ -93,6 +96,7 @@ class OnnxGraph:
                 continue
             node = self.node(name)
             if node is None or operator_of(node) not in through:
+                ends.append(name)
                 continue
             nodes.append(node)
             sources = node.input[:1] if operator_of(node) in MOVES else self.operands(node)[0]
@@ -100,7 +104,7 @@ class OnnxGraph:
                 if source not in seen:
                     seen.add(source)
                     queue.append(source)
-        return Walk(found, nodes)
+        return Walk(found, nodes, ends)
 
     def _fold(self, node: onnx.NodeProto) -> None:
         fold = _FOLDS.get(operator_of(node))
