@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -118,6 +118,12 @@ class OnnxGraph:
 def operator_of(node: onnx.NodeProto) -> str:
     """``MatMul``, or ``com.microsoft.FastGelu``."""
     return node.op_type if node.domain in _STANDARD_DOMAINS else f"{node.domain}.{node.op_type}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names that a file has made up, for a message of one line."""
+    clean = ["".join(character for character in name if character.isprintable())[:80] for name in sorted(set(names))]
+    return ", ".join(clean[:8]) + (", ..." if len(clean) > 8 else "")
 
 
 def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 
-from worker.convert.sources.onnx_graph import ELEMENTWISE, MOVES, Array, OnnxGraph, attributes_of, operator_of
+from worker.convert.sources.onnx_graph import ELEMENTWISE, MOVES, Array, OnnxGraph, attributes_of, listed, operator_of
 
 _NORMALISING = frozenset({"Add", "Cast", "Div", "Identity", "Mul", "Neg", "Pow", "Reciprocal", "Sqrt", "Sub"})
 
@@ -174,7 +174,7 @@ def activation_at(graph: OnnxGraph, name: str) -> Activation | None:
         return None
     computing = [node for node in walk.nodes if operator_of(node) not in MOVES]
     operators = {operator_of(node) for node in computing} | {graph.operator(name) or "an input" for name in walk.ends}
-    spelt = ", ".join(sorted(operators)) or "nothing"
+    spelt = listed(operators) or "nothing"
     return Activation(_activation_name(computing, operators), spelt, walk.found[0])
 
 

@@ -13,16 +13,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from albert_reference import softmax
+from albert_reference import TINY, random_weights, softmax
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from onnx_exports import random_albert, torch_export
+from onnx_exports import random_albert, tf2onnx_style, torch_export
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers import optimizer
 
 from worker.convert.checkpoint import Checkpoint, ForeignGraph, Source, SourceOptions
 from worker.convert.graph import build_graph
-from worker.convert.shape import CheckpointError
+from worker.convert.shape import AlbertShape, CheckpointError
 from worker.convert.sources.onnx_file import is_onnx, read_onnx
 from worker.inference.artifact import BUNDLED_PATH
 
@@ -179,6 +179,7 @@ def _write(name: str, content: str) -> Callable[[Path], None]:
         (lambda folder: (folder / "spiece.model").unlink(), "there is no spiece.model beside it"),
         (_write("config.json", '{"model_type": "bert"}'), "config.json: model_type is 'bert'"),
         (_write("config.json", "{"), "config.json: not a readable JSON file"),
+        (_write("config.json", '{"id2label": ["neg", "pos"]}'), "config.json: id2label must name the labels"),
         (_write("config.json", '{"id2label": {"0": "a", "1": "b", "2": "c"}}'), "for 2 labels, but id2label"),
         (_write("config.json", '{"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}'), "nobody has named the labels"),
         (_write("model.onnx", "not a graph, but long enough to be one"), "model.onnx: not an ONNX model"),
@@ -272,6 +273,13 @@ def test_a_graph_that_neither_fits_nor_can_be_rebuilt_is_refused(
     refused = _refused(folder)
     assert "its weights cannot be found by structure" in refused
     assert message in refused
+
+
+def test_a_graph_that_reads_padding_is_refused(folder: Path) -> None:
+    """Its mask is an input, computed with, and then not used."""
+    shape = AlbertShape.from_config(TINY | {"vocab_size": VOCABULARY})
+    onnx.save(tf2onnx_style(shape, random_weights(shape), masked=False), folder / "model.onnx")
+    assert "its output does not depend on the attention mask" in _refused(folder)
 
 
 def test_a_length_that_the_graph_does_not_have_is_refused(folder: Path) -> None:
