@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,8 @@ def foreign_graph(
     rows, places = _table_sizes(model)
     config = dict(companions.config) | {"num_labels": _label_count(session, logits_name(model))}
     config = labelled(config, options, path)
-    config["vocab_size"] = rows or config.get("vocab_size")
-    config["max_position_embeddings"] = config.get("max_position_embeddings") or places or DEFAULT_PLACES
+    config["vocab_size"] = rows or _whole_number(config, "vocab_size")
+    config["max_position_embeddings"] = _whole_number(config, "max_position_embeddings") or places or DEFAULT_PLACES
     max_length = chosen_length(options.max_length, companions.max_length, config["max_position_embeddings"])
     lower_case = companions.lower_case if options.lower_case is None else options.lower_case
     tokeniser = Tokenizer(companions.pieces, max_length=max_length, lower_case=lower_case)
@@ -95,7 +95,9 @@ def labelled(config: Mapping[str, Any], options: SourceOptions, path: Path) -> d
     if options.labels is not None:
         named.pop("id2label", None)
     names = named.get("id2label")
-    if number is not None and isinstance(names, dict) and names and len(names) != number:
+    if names and not isinstance(names, dict):
+        raise CheckpointError('config.json: id2label must name the labels, e.g. {"0": "neg", "1": "pos"}')
+    if number is not None and names and len(names) != number:
         raise CheckpointError(
             f"{path}: its output is for {number} labels, but id2label in config.json names {len(names)}"
         )
@@ -104,6 +106,18 @@ def labelled(config: Mapping[str, Any], options: SourceOptions, path: Path) -> d
 
 def why_it_does_not_fit(model: onnx.ModelProto) -> str:
     """Why the worker cannot feed `model` with batches; empty where it can. Only what can be seen without running it."""
+    misfit = _why_its_inputs_do_not_fit(model)
+    if misfit:
+        return misfit
+    if not _reaching(model) & {"attention_mask", "lengths"}:
+        return "its output does not depend on the attention mask, so it would read the padding of batches"
+    last = _last_computation(model)
+    if last is not None and last.op_type == "Sigmoid":
+        return "it ends in a sigmoid, so its labels do not exclude each other"
+    return ""
+
+
+def _why_its_inputs_do_not_fit(model: onnx.ModelProto) -> str:
     initialisers = {tensor.name for tensor in model.graph.initializer}
     inputs = {value.name: value.type.tensor_type for value in model.graph.input if value.name not in initialisers}
     for name, tensor in inputs.items():
@@ -117,9 +131,6 @@ def why_it_does_not_fit(model: onnx.ModelProto) -> str:
             return f"its input {name!r} has a fixed shape ({fixed}), which batches do not; export it with dynamic axes"
     if "input_ids" not in inputs or not inputs.keys() & {"attention_mask", "lengths"}:
         return "it does not have the inputs input_ids and attention_mask"
-    last = _last_computation(model)
-    if last is not None and last.op_type == "Sigmoid":
-        return "it ends in a sigmoid, so its labels do not exclude each other"
     return ""
 
 
@@ -134,6 +145,36 @@ def without_softmax(model: onnx.ModelProto) -> onnx.ModelProto:
     softmax.op_type = "Identity"
     del softmax.attribute[:]
     return copy
+
+
+def _reaching(model: onnx.ModelProto) -> set[str]:
+    """Every tensor whose values, and not its shape alone, reach the logits."""
+    producers = {name: node for node in model.graph.node for name in node.output}
+    reached, stack = set[str](), [logits_name(model)]
+    while stack:
+        name = stack.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        node = producers.get(name)
+        if node is not None and node.op_type not in ("Shape", "Size"):
+            stack.extend(_read_by(node))
+    return reached
+
+
+def _read_by(node: onnx.NodeProto) -> Iterator[str]:
+    """What `node` reads, and the nodes of its branches, where it has some."""
+    yield from node.input
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            yield from (value.name for value in attribute.g.output)
+            for inner in attribute.g.node:
+                yield from _read_by(inner)
+
+
+def _whole_number(config: Mapping[str, Any], name: str) -> int | None:
+    value = config.get(name)
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def _last_computation(model: onnx.ModelProto) -> onnx.NodeProto | None:

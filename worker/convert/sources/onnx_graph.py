@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -33,6 +33,8 @@ class Walk(Generic[Found]):
     """What it was looking for, nearest first."""
     nodes: list[onnx.NodeProto]
     """What lay between, nearest first."""
+    ends: list[str]
+    """Tensors, neither found nor constant, that it could not go on from."""
 
 
 class OnnxGraph:
@@ -84,6 +86,7 @@ class OnnxGraph:
         """Walk from `start` towards the inputs, through the operators `through`, up to all tensors that `match`."""
         found: list[Found] = []
         nodes: list[onnx.NodeProto] = []
+        ends: list[str] = []
         queue, seen = deque([start]), {start}
         while queue:
             name = queue.popleft()
@@ -93,6 +96,7 @@ class OnnxGraph:
                 continue
             node = self.node(name)
             if node is None or operator_of(node) not in through:
+                ends.append(name)
                 continue
             nodes.append(node)
             sources = node.input[:1] if operator_of(node) in MOVES else self.operands(node)[0]
@@ -100,7 +104,7 @@ class OnnxGraph:
                 if source not in seen:
                     seen.add(source)
                     queue.append(source)
-        return Walk(found, nodes)
+        return Walk(found, nodes, ends)
 
     def _fold(self, node: onnx.NodeProto) -> None:
         fold = _FOLDS.get(operator_of(node))
@@ -114,6 +118,12 @@ class OnnxGraph:
 def operator_of(node: onnx.NodeProto) -> str:
     """``MatMul``, or ``com.microsoft.FastGelu``."""
     return node.op_type if node.domain in _STANDARD_DOMAINS else f"{node.domain}.{node.op_type}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names that a file has made up, for a message of one line."""
+    clean = ["".join(character for character in name if character.isprintable())[:80] for name in sorted(set(names))]
+    return ", ".join(clean[:8]) + (", ..." if len(clean) > 8 else "")
 
 
 def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:

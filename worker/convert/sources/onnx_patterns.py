@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 
-from worker.convert.sources.onnx_graph import ELEMENTWISE, MOVES, Array, OnnxGraph, attributes_of, operator_of
+from worker.convert.sources.onnx_graph import ELEMENTWISE, MOVES, Array, OnnxGraph, attributes_of, listed, operator_of
 
 _NORMALISING = frozenset({"Add", "Cast", "Div", "Identity", "Mul", "Neg", "Pow", "Reciprocal", "Sqrt", "Sub"})
 
@@ -127,7 +127,7 @@ def _spelt_normalisation(graph: OnnxGraph, output: str) -> Normalisation | None:
     walk = graph.walk(
         output, lambda name: name if graph.unwrap(name) == inputs else None, _NORMALISING | {"ReduceMean"}
     )
-    if any(source for node in walk.nodes for source in graph.operands(node)[0] if graph.is_input(source)):
+    if walk.ends:
         return None
     scales, shifts, epsilons = [], [], []
     for node in walk.nodes:
@@ -173,8 +173,8 @@ def activation_at(graph: OnnxGraph, name: str) -> Activation | None:
     if len({layer.output for layer in walk.found}) != 1:
         return None
     computing = [node for node in walk.nodes if operator_of(node) not in MOVES]
-    operators = {operator_of(node) for node in computing}
-    spelt = ", ".join(sorted(operators)) or "nothing"
+    operators = {operator_of(node) for node in computing} | {graph.operator(name) or "an input" for name in walk.ends}
+    spelt = listed(operators) or "nothing"
     return Activation(_activation_name(computing, operators), spelt, walk.found[0])
 
 

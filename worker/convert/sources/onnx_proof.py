@@ -119,7 +119,11 @@ def load(graph: bytes, *, optimise: bool = False) -> onnxruntime.InferenceSessio
     options.log_severity_level = 4  # its exceptions say all that its log would say
     if not optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    # Without the fallback, which would try again, and print that it does.
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    for node in (*session.get_inputs(), *session.get_outputs()):
+        repr(node.shape)  # raises where the name of a dimension is no text
+    return session
 
 
 def prove_equal(original: Original, batches: list[Batch], rebuilt: onnx.ModelProto, *, as_logits: bool) -> None:

@@ -15,7 +15,7 @@ import onnx.inliner
 from worker.convert.graph import build_graph
 from worker.convert.shape import AlbertShape, CheckpointError, Weights, checked_weights
 from worker.convert.sources.onnx_albert import Layer, NotRecognisedError, Parts, read_parts
-from worker.convert.sources.onnx_graph import Array, OnnxGraph, operator_of
+from worker.convert.sources.onnx_graph import Array, OnnxGraph, listed, operator_of
 from worker.convert.sources.onnx_half import in_float32
 from worker.convert.sources.onnx_patterns import Linear, Normalisation
 from worker.convert.sources.onnx_proof import Original, prove_equal
@@ -80,12 +80,12 @@ def logits_name(model: onnx.ModelProto) -> str:
 
 
 def _refuse_what_is_not_plain(model: onnx.ModelProto) -> None:
-    quantised = sorted({node.op_type for node in model.graph.node if _QUANTISED.match(node.op_type)})
+    quantised = listed(node.op_type for node in model.graph.node if _QUANTISED.match(node.op_type))
     if quantised:
-        raise NotRecognisedError(f"it is quantised ({', '.join(quantised)}), so the weights in full are not in it")
-    fused = sorted({operator_of(node) for node in model.graph.node if node.domain not in ("", "ai.onnx")})
+        raise NotRecognisedError(f"it is quantised ({quantised}), so the weights in full are not in it")
+    fused = listed(operator_of(node) for node in model.graph.node if node.domain not in ("", "ai.onnx"))
     if fused:
-        raise NotRecognisedError(f"an optimiser has been over it already ({', '.join(fused)})")
+        raise NotRecognisedError(f"an optimiser has been over it already ({fused})")
 
 
 def _logits(graph: OnnxGraph, output: str) -> tuple[str, bool]:
@@ -223,7 +223,7 @@ def _config(shape: AlbertShape) -> dict[str, Any]:
 def _notes(model: onnx.ModelProto, shape: AlbertShape, roles: Mapping[str, str], *, as_logits: bool) -> tuple[str, ...]:
     layers, sets = len(shape.layers), len(set(shape.layers))
     sharing = "that share one set" if sets == 1 else f"that share {sets} sets" if sets < layers else "with a set"
-    producer = " ".join(filter(None, (model.producer_name, model.producer_version))) or "an unknown exporter"
+    producer = listed([f"{model.producer_name} {model.producer_version}".strip()]) or "an unknown exporter"
     depth = "1 layer" if layers == 1 else f"{layers} layers {sharing} of weights{' each' * (sets == layers)}"
     notes = [f"rebuilt from the graph: {depth}, exported by {producer}"]
     if not {"lengths", "attention_mask"} & set(roles.values()):
