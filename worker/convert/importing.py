@@ -113,7 +113,7 @@ def _choose(
 
 
 def _compare(source: Source, folder: Path, held_out: HeldOut | None, report: Report) -> Verification:
-    classifier = Classifier.load(folder, "cpu")
+    classifier = Classifier.load(folder, "cpu", "truncate")
     texts = AWKWARD_TEXTS if held_out is None else held_out.texts[:MOST_COMPARED]
     report(f"comparing it with its source on {len(texts)} texts")
     limits = LIMITS[classifier.artifact.precision]

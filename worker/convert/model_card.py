@@ -1,4 +1,4 @@
-"""The model card that an import writes beside the model: what it is, where it came from, what was chosen and measured."""
+"""The model card that an import writes: what the model is, where it came from, what was chosen and measured."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def model_card(manifest: Mapping[str, Any], source: Source) -> str:
 def _lines(manifest: Mapping[str, Any], source: Source) -> Iterator[str]:
     yield f"# {manifest['name']}"
     yield ""
-    yield "Written by `reviews-worker model import`. What the model was trained on, and what it is not fit for, is for its"
-    yield "author to add."
+    yield "Written by `reviews-worker model import`. What the model was trained on, and what it is not fit for, is for"
+    yield "its author to add."
     yield ""
     yield from _table(
         ("Version", manifest["version"]),
@@ -91,8 +91,8 @@ def _measured(manifest: Mapping[str, Any]) -> Iterator[str]:
         accuracy = "" if change is None else f" and the accuracy by {change:+.4f}"
         yield ""
         yield (
-            f"On {loss['reviews']} held-out reviews int8, as it was chosen, moves {loss['moved']} labels{accuracy} against"
-            " float32."
+            f"On {loss['reviews']} held-out reviews int8, as it was chosen, moves {loss['moved']} labels{accuracy}"
+            " against float32."
         )
 
 

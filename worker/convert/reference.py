@@ -20,6 +20,8 @@ from worker.inference.session import SessionOptions, open_session
 from worker.records import Encoding
 
 Array = npt.NDArray[Any]
+MaskedRow = tuple[Sequence[int] | Array, Sequence[int] | Array]
+"""Token ids and attention mask, both ``[length]``."""
 
 
 class Reference(Protocol):
@@ -39,9 +41,14 @@ def reference_of(source: Source) -> Reference:
         return GraphReference(source, source.graph)
     if source.original_graph is not None:
         return GraphReference(source, source.original_graph)
+    return plain_reference_of(source)
+
+
+def plain_reference_of(checkpoint: Checkpoint) -> TransformersReference | NumpyReference:
+    """The model as it was trained, whatever graph its source has: transformers where it is installed, else numpy."""
     if importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"):
-        return TransformersReference(source)
-    return NumpyReference(source)
+        return TransformersReference(checkpoint)
+    return NumpyReference(checkpoint)
 
 
 class GraphReference:
@@ -91,9 +98,16 @@ class TransformersReference:
 
     def scores(self, encodings: Sequence[Encoding]) -> Scores:
         """See `Reference`."""
+        return self.masked_scores([(row.ids, np.ones_like(row.ids)) for row in encodings])
+
+    def masked_scores(self, rows: Sequence[MaskedRow]) -> Scores:
+        """Probabilities of rows some of whose tokens nobody attends to."""
+        logits = []
         with self._torch.inference_mode():
-            rows = [self._model(self._torch.from_numpy(row.ids[None, :].astype(np.int64))).logits for row in encodings]
-        return probabilities(np.concatenate([row.numpy() for row in rows]))
+            for row in rows:
+                ids, mask = (self._torch.from_numpy(np.asarray(part, dtype=np.int64)[None, :]) for part in row)
+                logits.append(self._model(input_ids=ids, attention_mask=mask).logits.numpy())
+        return probabilities(np.concatenate(logits))
 
 
 class NumpyReference:
@@ -108,8 +122,16 @@ class NumpyReference:
         """See `Reference`."""
         return probabilities(np.stack([self.logits(encoding.ids) for encoding in encodings]))
 
-    def logits(self, ids: Array) -> Array:
-        """Logits in float64 ``[labels]`` of one row of token ids; every layer in full."""
+    def masked_scores(self, rows: Sequence[MaskedRow]) -> Scores:
+        """Probabilities of rows some of whose tokens nobody attends to."""
+        return probabilities(np.stack([self.logits(np.asarray(ids), np.asarray(mask)) for ids, mask in rows]))
+
+    def logits(self, ids: Array, mask: Array | None = None) -> Array:
+        """Logits in float64 ``[labels]`` of one row of token ids; every layer in full.
+
+        Nobody attends to tokens whose `mask` is 0.
+        """
+        unseen = np.zeros(len(ids), dtype=bool) if mask is None else mask == 0
         table = "albert.embeddings.{}_embeddings.weight"
         weights, shape = self._weights, self._shape
         hidden = weights[table.format("word")][ids] + weights[table.format("position")][: len(ids)]
@@ -118,31 +140,34 @@ class NumpyReference:
         for layer in range(shape.num_hidden_layers):
             group = layer * shape.num_hidden_groups // shape.num_hidden_layers
             for inner in range(shape.inner_group_num):
-                hidden = self._layer(f"albert.encoder.albert_layer_groups.{group}.albert_layers.{inner}.", hidden)
+                hidden = self._layer(
+                    f"albert.encoder.albert_layer_groups.{group}.albert_layers.{inner}.", hidden, unseen
+                )
         return self._linear("classifier", np.tanh(self._linear("albert.pooler", hidden[0])))
 
-    def _layer(self, prefix: str, hidden: Array) -> Array:
-        attended = self._linear(f"{prefix}attention.dense", self._attend(f"{prefix}attention.", hidden))
+    def _layer(self, prefix: str, hidden: Array, unseen: Array) -> Array:
+        attended = self._linear(f"{prefix}attention.dense", self._attend(f"{prefix}attention.", hidden, unseen))
         hidden = self._normalise(f"{prefix}attention.LayerNorm", hidden + attended)
         inside = activation(self._shape.hidden_act, self._linear(f"{prefix}ffn", hidden))
         return self._normalise(f"{prefix}full_layer_layer_norm", self._linear(f"{prefix}ffn_output", inside) + hidden)
 
-    def _attend(self, prefix: str, hidden: Array) -> Array:
+    def _attend(self, prefix: str, hidden: Array, unseen: Array) -> Array:
         heads, length = self._shape.num_attention_heads, len(hidden)
         query, key, value = (
             self._linear(f"{prefix}{part}", hidden).reshape(length, heads, -1).transpose(1, 0, 2)
             for part in ("query", "key", "value")
         )
-        scores = softmax(query @ key.transpose(0, 2, 1) / math.sqrt(self._shape.hidden_size // heads))
+        scores = query @ key.transpose(0, 2, 1) / math.sqrt(self._shape.hidden_size // heads)
+        scores = softmax(np.where(unseen, -np.inf, scores))
         return (scores @ value).transpose(1, 0, 2).reshape(length, -1)
 
     def _linear(self, name: str, values: Array) -> Array:
-        return values @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
+        return np.asarray(values @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"])
 
     def _normalise(self, name: str, values: Array) -> Array:
         centred = values - values.mean(axis=-1, keepdims=True)
         scaled = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + self._shape.layer_norm_eps)
-        return scaled * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
+        return np.asarray(scaled * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"])
 
 
 def softmax(values: Array) -> Array:

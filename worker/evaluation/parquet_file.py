@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import UsageError
-from worker.evaluation.rows import Columns, NoLabel, Row, RowSource, clean_text, names_there, row_error
+from worker.evaluation.rows import NOT_ASKED_FOR, Columns, NoLabel, Row, RowSource, clean_text, names_there, row_error
 
 _BATCH_ROWS = 256
 
@@ -33,7 +33,8 @@ def open_parquet(path: Path, columns: Columns) -> Iterator[RowSource]:
         raise UsageError(f"{path}: not a Parquet file ({_first_line(error)})") from None
     with file:
         _check_column(path, file.schema_arrow, columns.text, "--text-field", _is_text)
-        _check_column(path, file.schema_arrow, columns.label, "--label-field", _is_label)
+        if columns.label is not None:
+            _check_column(path, file.schema_arrow, columns.label, "--label-field", _is_label)
         rows = _Rows(path, file, columns)
         yield RowSource(path, iter(rows), rows.share_read)
 
@@ -51,13 +52,14 @@ class _Rows:
     def __iter__(self) -> Iterator[Row]:
         import pyarrow
 
-        wanted = [self._columns.text, self._columns.label]
+        wanted = [name for name in (self._columns.text, self._columns.label) if name is not None]
         try:
             for batch in self._file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
-                texts, labels = batch.column(self._columns.text), batch.column(self._columns.label)
+                texts = batch.column(self._columns.text)
+                labels = batch.column(self._columns.label) if self._columns.label else None
                 for index in range(batch.num_rows):
                     self._number += 1
-                    yield self._row(texts[index], labels[index])
+                    yield self._row(texts[index], None if labels is None else labels[index])
         except (OSError, pyarrow.ArrowException) as error:
             place = f"after row {self._number}"
             raise row_error(self._path, place, f"cannot be read ({_first_line(error)})") from None
@@ -65,9 +67,12 @@ class _Rows:
     def _row(self, text: Any, label: Any) -> Row:
         place = f"row {self._number}"
         try:
-            read, spelled = _decoded(text.as_py()), _decoded(label.as_py())
+            read = _decoded(text.as_py())
+            spelled = None if label is None else _decoded(label.as_py())
         except UnicodeDecodeError as error:
             raise row_error(self._path, place, f"not UTF-8 at byte {error.start + 1} of a text") from None
+        if label is None:
+            return Row(place, clean_text(str(read or "")), NOT_ASKED_FOR)
         known = spelled is not None and spelled != ""
         return Row(
             place,

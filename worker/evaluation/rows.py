@@ -24,7 +24,8 @@ class Columns:
     """
 
     text: str = "text"
-    label: str = "label"
+    label: str | None = "label"
+    """None where nobody asks for labels: rows then have none, and the file need not have them."""
 
     def __post_init__(self) -> None:
         if self.text == self.label:
@@ -36,6 +37,9 @@ class NoLabel:
     """Stands where a label should be; `why` says what is there instead."""
 
     why: str
+
+
+NOT_ASKED_FOR = NoLabel("labels are not read")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import IO, Any
 from worker.errors import UsageError
 from worker.evaluation.rows import (
     MAX_ROW_BYTES,
+    NOT_ASKED_FOR,
     Columns,
     NoLabel,
     Row,
@@ -115,7 +116,7 @@ def _json_rows(lines: _Lines, columns: Columns) -> Iterator[Row]:
             )
         if text is not None and not isinstance(text, str):
             raise lines.error(f"{columns.text!r} is {_type_name(text)}, not text")
-        label = _member(members, columns.label)
+        label = _member(members, columns.label) if columns.label else NOT_ASKED_FOR
         if label is _MISSING:
             why = f"no member {columns.label!r}; {names_there(members, 'members')} (--label-field names another)"
             label = NoLabel(why)
@@ -155,12 +156,12 @@ def _csv_rows(lines: _Lines, columns: Columns) -> Iterator[Row]:
     records = _csv_records(lines)
     header = next(records, (1, []))[1]
     text_at = _column(lines.path, header, columns.text, "--text-field")
-    label_at = _column(lines.path, header, columns.label, "--label-field")
+    label_at = _column(lines.path, header, columns.label, "--label-field") if columns.label else None
     for number, (first_line, record) in enumerate(records, 1):
         place = f"row {number} (line {first_line})"
         if len(record) != len(header):
             raise row_error(lines.path, place, f"{len(record)} fields, but the first row names {len(header)} columns")
-        label = record[label_at].strip()
+        label = NOT_ASKED_FOR if label_at is None else record[label_at].strip()
         yield Row(place, record[text_at], label or NoLabel(f"{columns.label!r} is empty"))
 
 

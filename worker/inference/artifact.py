@@ -1,8 +1,8 @@
 """A model artifact: the folder that holds everything the worker needs to know of a model.
 
 ``model.onnx`` is the graph, ``spiece.model`` the SentencePiece vocabulary, ``config.json`` has Hugging Face's names,
-``golden.json`` what the model said when it was imported, and ``manifest.json`` says what it is and has the hashes of the
-others. There may be a second graph,
+``golden.json`` what the model said when it was imported, and ``manifest.json`` says what it is and has the hashes of
+the others. There may be a second graph,
 ``model.padding_free.onnx``, for GPUs; both graphs then have their weights in ``weights.bin``. A file that the manifest
 does not list is not part of the artifact.
 """
@@ -67,7 +67,7 @@ class Artifact:
         number = manifest.integer("format")
         if number != MANIFEST_FORMAT:
             raise manifest.error(
-                f"its format is {number}, and this version of the worker reads {MANIFEST_FORMAT}; import the model again"
+                f"its format is {number}, and this worker reads format {MANIFEST_FORMAT}; import the model again"
             )
         hashes = manifest.mapping("sha256")
         for name in (*REQUIRED_FILES, *(name for name in hashes if name not in REQUIRED_FILES)):

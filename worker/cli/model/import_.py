@@ -49,8 +49,8 @@ def command(
 ) -> None:
     """Turn SOURCE into a model artifact, and compare the two.
 
-    SOURCE is a Hugging Face folder or the id of a hub repository (owner/name) with an AlbertForSequenceClassification, a
-    Spark NLP model (zip or folder, TensorFlow or ONNX), or an ONNX model (file or folder).
+    SOURCE is a Hugging Face folder or the id of a hub repository (owner/name) with an AlbertForSequenceClassification,
+    a Spark NLP model (zip or folder, TensorFlow or ONNX), or an ONNX model (file or folder).
 
     The artifact appears in --out when it is finished and says what its source says; else nothing does.
     """

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
 import orjson
 
+from worker.cli.model.places import artifact_folder
 from worker.inference.artifact import CONFIG, MANIFEST, Artifact
 from worker.inference.golden import GoldenSet
 
@@ -26,14 +26,16 @@ _SHAPE = (
 
 
 @click.command()
-@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("artifact", metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(artifact: Path, as_json: bool) -> None:
-    """Say what the artifact in the folder ARTIFACT is, and where it came from.
+def command(artifact: str, as_json: bool) -> None:
+    """Say what a model artifact is, and where it came from.
+
+    DIR is its folder; the word "bundled" takes the model that comes with the package.
 
     Checks all files against their hashes; computes nothing.
     """
-    found = Artifact.load(artifact)
+    found = Artifact.load(artifact_folder(artifact))
     found.load_tokeniser()
     golden = GoldenSet.load(found.golden_path)
     manifest = json.loads((found.path / MANIFEST).read_bytes())

@@ -1,15 +1,20 @@
-"""The texts that two models are compared on."""
+"""The texts, and the held-out reviews, that two models are compared on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from worker.errors import UsageError
 
+if TYPE_CHECKING:
+    from worker.convert.importing import HeldOut
+
 
 def texts_to_compare(data: Path | None, text_field: str, limit: int) -> list[str]:
-    """Up to `limit` texts of a data file that are not blank, or the built-in ones.
+    """Up to `limit` texts of a data file that are not blank, or the built-in ones; no labels are needed.
 
     Raises `UsageError` for a file that cannot be read, or that has none.
     """
@@ -19,9 +24,32 @@ def texts_to_compare(data: Path | None, text_field: str, limit: int) -> list[str
         return list(AWKWARD_TEXTS)
     from worker.evaluation.rows import Columns
     from worker.evaluation.sources import open_rows
+    from worker.events import is_blank
 
-    with open_rows(data, Columns(text=text_field, label=None)) as rows:
-        texts = list(islice((row.text for row in rows.rows if row.text and row.text.strip()), limit))
+    with open_rows(data, Columns(text_field, label=None)) as source:
+        texts = list(islice((row.text for row in source.rows if not is_blank(row.text)), limit))
     if not texts:
-        raise UsageError(f"{data}: no text in it that is not blank")
+        raise UsageError(f"{data}: there is no text in it that is not blank")
     return texts
+
+
+def held_out_reviews(data: Path, labels: Sequence[str], limit: int) -> HeldOut:
+    """Up to `limit` labelled reviews of a data file, spread over all of it; blank ones are left out.
+
+    Raises `UsageError` for a file that cannot be read, a row whose label is none of `labels`, and a file without rows.
+    """
+    from worker.convert.importing import HeldOut
+    from worker.evaluation.evaluation import EvaluationOptions
+    from worker.evaluation.intake import Intake
+    from worker.evaluation.labels import LabelReader
+    from worker.evaluation.rows import Columns
+    from worker.evaluation.sources import open_rows
+
+    with open_rows(data, Columns()) as source:
+        rows = [(row.text, label) for row, label in Intake(source, LabelReader(labels), EvaluationOptions()).rows()]
+    if not rows:
+        raise UsageError(f"{data}: there is no labelled review in it that is not blank")
+    # A file may be sorted by label: its beginning would be one-sided.
+    step = max(1, -(-len(rows) // limit))
+    texts, indices = zip(*rows[::step], strict=True)
+    return HeldOut(texts, indices)

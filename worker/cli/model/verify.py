@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from worker.cli.model.places import artifact_folder
 from worker.cli.model.sources import read_source, source_options
 from worker.logs import configure_logging
 
@@ -20,7 +21,7 @@ NOT_THE_SAME = 1
 
 
 @click.command()
-@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("artifact", metavar="DIR")
 @click.option("--against", required=True, metavar="SOURCE", help="What it was imported from, as for `model import`.")
 @click.option(
     "--data",
@@ -36,7 +37,8 @@ NOT_THE_SAME = 1
 @click.pass_context
 def command(
     context: click.Context,
-    artifact: Path,
+    /,
+    artifact: str,
     against: str,
     data: Path | None,
     text_field: str,
@@ -46,24 +48,25 @@ def command(
     as_json: bool,
     **source: Any,
 ) -> None:
-    """Compare the artifact in the folder ARTIFACT with its source, text by text.
+    """Compare the artifact in the folder DIR with its source, text by text.
 
     The reference is the source's own graph where it has one, transformers where it is installed, and a plain
     computation in float64 otherwise. Exits with 1 where they differ by more than the limits of the precision.
     """
-    configure_logging("WARNING", "human")
+    configure_logging("ERROR", "human")
     from worker.classifier import Classifier
     from worker.cli.model.texts import texts_to_compare
-    from worker.convert.verification import LIMITS, Limits, spark_rules, verify
+    from worker.convert.spark_comparison import compare_with_spark
+    from worker.convert.verification import LIMITS, Limits, verify
 
-    classifier = Classifier.load(artifact, "cpu")
+    classifier = Classifier.load(artifact_folder(artifact), "cpu", "truncate")
     texts = texts_to_compare(data, text_field, limit)
     model = read_source(against, **source)
     usual = LIMITS[classifier.artifact.precision]
     difference = usual.difference if tolerance is None else tolerance
     limits = Limits(difference, usual.agreement if min_agreement is None else min_agreement)
     result = verify(classifier, model, texts, limits)
-    spark = spark_rules(model, texts)
+    spark = compare_with_spark(model, texts)
     faults = result.faults(limits)
     if as_json:
         members = {**dataclasses.asdict(result), "agreement": result.agreement, "faults": faults}
