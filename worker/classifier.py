@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -94,10 +95,21 @@ class Classifier:
     def _scores(self, rows: Sequence[TokenIds]) -> list[list[float]]:
         """The probabilities of each row, in their order."""
         scores: list[list[float]] = [[]] * len(rows)
-        for chosen in self._batches(rows):
+
+        def compute(chosen: list[int]) -> None:
             arrays = _arrays([rows[index] for index in chosen], self.tokeniser.pad_id)
             for index, row in zip(chosen, self._session.predict(*arrays).tolist(), strict=True):
                 scores[index] = row
+
+        batches = list(self._batches(rows))
+        lanes = min(self._session.lanes, len(batches))
+        if lanes < 2:
+            for batch in batches:
+                compute(batch)
+            return scores
+        with ThreadPoolExecutor(lanes, thread_name_prefix="inference") as threads:
+            for done in [threads.submit(compute, batch) for batch in batches]:
+                done.result()
         return scores
 
     def _batches(self, rows: Sequence[TokenIds]) -> Iterator[list[int]]:

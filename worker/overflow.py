@@ -27,7 +27,7 @@ class Overflow:
     Raises `UsageError` for a policy that is not there and for bounds that allow nothing.
     """
 
-    policy: OverflowPolicy = "truncate"
+    policy: OverflowPolicy = "head_tail"
     window_overlap_tokens: int | None = None
     """Tokens that a window has in common with the next one, at least; None for an eighth of the model's length."""
     max_windows: int = 8

@@ -1,8 +1,8 @@
-"""A trained ALBERT of the size of ALBERT-base, to measure precisions with: what int8 costs shows in trained weights only.
+"""A trained ALBERT of the size of ALBERT-base, to measure precisions with: trained weights show what int8 costs.
 
-Run ``python -m tests.benchmarks.base_model --data DIRECTORY --out DIRECTORY``. It starts from the bundled model, made three
-times as wide without changing what it computes (every unit is there three times, as in Chen et al., "Net2Net", 2016),
-and grows from two layers to twelve while it learns on, which is cheap, since ALBERT's layers share their weights.
+Run ``python -m tests.benchmarks.base_model --data DIRECTORY --out DIRECTORY``. It starts from the bundled model, made
+three times as wide without changing what it computes (every unit is there three times, as in Chen et al., "Net2Net",
+2016), and grows from two layers to twelve while it learns on: cheap, since ALBERT's layers share their weights.
 It is no good model for anything else: it has seen little, and short crops only.
 """
 
@@ -16,12 +16,11 @@ from pathlib import Path
 import click
 import numpy as np
 import numpy.typing as npt
-import onnx
 import torch
-from onnx import numpy_helper
+from bundled_weights import bundled_weights
 from transformers import AlbertConfig, AlbertForSequenceClassification
 
-from worker.inference.artifact import BUNDLED_PATH, GRAPH, PIECES
+from worker.inference.artifact import BUNDLED_PATH, PIECES
 from worker.tokenization import Tokenizer
 from worker.train.data import LABELS, split_reviews
 from worker.train.student import Ids, _batches, _crops, probabilities
@@ -30,10 +29,18 @@ from worker.train.teacher import Teacher
 SEED = 20261124
 CROP_TOKENS = 64
 BATCH_REVIEWS = 32
-PEAK_LEARNING_RATE = 2e-4
-WARM_UP_STEPS = 50
-STAGES = ((2, 0.03), (3, 0.08), (4, 0.12), (6, 0.2), (12, 0.57))
-"""Layers, and the share of the time that is spent with so many."""
+WARM_UP_STEPS = 30
+STAGES = (
+    (2, 0.03, 2e-4),
+    (3, 0.08, 2e-4),
+    (4, 0.12, 2e-4),
+    (6, 0.17, 1e-4),
+    (7, 0.06, 5e-5),
+    (8, 0.08, 5e-5),
+    (10, 0.12, 5e-5),
+    (12, 0.34, 5e-5),
+)
+"""Layers, the share of the time that is spent with so many, and the learning rate; deeper ones diverge with more."""
 COPIES = 3
 NOISE = 0.1
 """Standard deviation of the random factor on each weight, so that the three copies of a unit learn apart."""
@@ -61,23 +68,6 @@ def base_albert(vocabulary_size: int) -> AlbertConfig:
     )
 
 
-def bundled_weights() -> dict[str, npt.NDArray[np.float32]]:
-    """The bundled model's weights by Hugging Face's names, out of their 8 bits."""
-    stored = {
-        tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(BUNDLED_PATH / GRAPH).graph.initializer
-    }
-    weights = {}
-    for name, value in stored.items():
-        scale = stored.get(name.removesuffix("weight") + "scale") if name.endswith(".weight") else None
-        if value.dtype == np.int8:
-            weights[name] = (value * scale if "word_embeddings" in name else (value * scale).T).astype(np.float32)
-        elif not name.endswith("scale"):
-            weights[name] = value.astype(np.float32)
-    weights["albert.embeddings.position_embeddings.weight"] = weights.pop("albert.embeddings.places_of_segment_0")
-    weights["albert.embeddings.token_type_embeddings.weight"] = np.zeros((2, 128), dtype=np.float32)
-    return weights
-
-
 def widened(name: str, value: npt.NDArray[np.float32], shape: Sequence[int]) -> npt.NDArray[np.float32]:
     """`value` with every hidden unit three times; what reads three copies of a unit weighs each by a third."""
     if tuple(value.shape) == tuple(shape):
@@ -92,7 +82,8 @@ def widened(name: str, value: npt.NDArray[np.float32], shape: Sequence[int]) -> 
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--minutes", default=60.0, show_default=True, help="How long to train.")
 @click.option("--threads", default=2, show_default=True, help="Processor cores to train on.")
-def main(data: Path, out: Path, minutes: float, threads: int) -> None:
+@click.option("--from-layers", default=2, show_default=True, help="Go on from the checkpoint in --out, at this stage.")
+def main(data: Path, out: Path, minutes: float, threads: int, from_layers: int) -> None:
     """Train, and write a checkpoint in Hugging Face's layout after each stage."""
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
@@ -104,31 +95,32 @@ def main(data: Path, out: Path, minutes: float, threads: int) -> None:
     encoded = [encoding.ids[1:-1] for encoding in tokenizer.encode_many(texts)]
     held = [encoding.ids[1:-1] for encoding in tokenizer.encode_many(split.development.texts)]
     soft_labels = Teacher(split.train).probabilities(texts)
-    model = _start(tokenizer.vocabulary_size)
+    fresh = from_layers == STAGES[0][0]
+    model = _start(tokenizer.vocabulary_size) if fresh else AlbertForSequenceClassification.from_pretrained(out)
 
     def accuracy() -> float:
         scores = probabilities(model, held[300:700], length=256)
         return float(np.mean((scores > 0.5) == np.asarray(split.development.labels[300:700], dtype=bool)))
 
-    model.config.num_hidden_layers = STAGES[0][0]
+    stages = [stage for stage in STAGES if stage[0] >= from_layers]
+    model.config.num_hidden_layers = from_layers
     click.echo(f"{len(texts)} reviews; accuracy {accuracy():.3f} before; training for {minutes} minutes")
-    with torch.no_grad():
-        for weight in model.albert.encoder.parameters():
-            weight.mul_(1 + NOISE * torch.randn_like(weight))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98))
+    if fresh:
+        with torch.no_grad():
+            for weight in model.albert.encoder.parameters():
+                weight.mul_(1 + NOISE * torch.randn_like(weight))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1.0, weight_decay=0.01, betas=(0.9, 0.98))
     steps = _steps(encoded, random.Random(SEED))
-    started, step = time.monotonic(), 0
-    for layers, share in STAGES:
+    for layers, share, peak in stages:
         model.config.num_hidden_layers = layers
-        stage_ends = time.monotonic() + minutes * 60 * share
-        mean_loss = 0.0
-        while time.monotonic() < stage_ends:
-            done = (time.monotonic() - started) / (minutes * 60)
-            rate = PEAK_LEARNING_RATE * min(1.0, (step + 1) / WARM_UP_STEPS, max(0.02, (1 - done) / 0.6))
+        seconds = minutes * 60 * share / sum(stage[1] for stage in stages)
+        started, step, mean_loss = time.monotonic(), 0, 0.0
+        while (done := (time.monotonic() - started) / seconds) < 1:
+            rate = peak * min(1.0, (step + 1) / WARM_UP_STEPS, max(0.05, (1 - done) / 0.7))
             for group in optimiser.param_groups:
                 group["lr"] = rate
             loss = _step(model, optimiser, *next(steps), soft_labels)
-            mean_loss = 0.97 * mean_loss + 0.03 * loss if mean_loss else loss
+            mean_loss = 0.95 * mean_loss + 0.05 * loss if mean_loss else loss
             step += 1
             if step % 25 == 0:
                 click.echo(f"{layers} layers, step {step}, {done:.0%}, loss {mean_loss:.4f}")

@@ -168,7 +168,11 @@ def _quiet():
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), open(os.devnull, "w") as nowhere:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            Path(os.devnull).open("w") as nowhere,
+        ):
             warnings.simplefilter("ignore")
             with contextlib.redirect_stderr(nowhere):
                 yield

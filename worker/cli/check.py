@@ -113,7 +113,7 @@ def _provider(settings: Settings) -> str:
     from worker.inference.session import SessionOptions, open_session
 
     artifact = Artifact.load(settings.model)
-    session = open_session(artifact, SessionOptions(settings.provider, settings.device_id, settings.inference_threads))
+    session = open_session(artifact, SessionOptions.of(settings))
     session.warm_up()
     difference = GoldenSet.load(artifact.golden_path).check(artifact.load_tokeniser(), session)
     return f"{session.provider} computes what the model said when it was imported (largest difference {difference:.1g})"

@@ -122,9 +122,8 @@ def as_json(value: Mapping[str, Any]) -> bytes:
 
 def _foreign(source: ForeignGraph, description: ArtifactDescription) -> tuple[dict[str, bytes], dict[str, Any]]:
     if description.precision != AS_IT_IS:
-        raise CheckpointError(
-            f"{source.provenance.location}: its graph can only be used as it is ({source.reason}); leave out --precision"
-        )
+        where = source.provenance.location
+        raise CheckpointError(f"{where}: its graph can only be used as it is ({source.reason}); leave --precision out")
     return {GRAPH: source.graph}, {"kind": AS_IT_IS, "why": source.reason, "notes": []}
 
 

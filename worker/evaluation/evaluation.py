@@ -55,6 +55,8 @@ class Measured:
     data: str
     """Name of the file."""
     provider: str
+    overflow: str
+    """What was read of longer reviews; see `worker.overflow.Overflow`."""
     max_batch_tokens: int
     window_rows: int
     """Rows that are sorted by length together."""

@@ -54,7 +54,7 @@ def evaluate(
         figures.add(
             np.array([truth for _, truth in window], dtype=np.int64),
             np.array([[answer.scores[label] for label in labels.labels] for answer in answers]),
-            np.array([answer.truncated for answer in answers], dtype=np.bool_),
+            np.array([answer.truncated or answer.windows > 1 for answer in answers], dtype=np.bool_),
         )
         reporter.end()
     runtime_s = clock() - started
@@ -121,6 +121,7 @@ def _measured(subject: Subject, source: RowSource, window_rows: int) -> Measured
         max_tokens=artifact.max_length,
         data=source.path.name,
         provider=subject.classifier.provider,
+        overflow=subject.classifier.tokeniser.overflow.policy,
         max_batch_tokens=subject.max_batch_tokens,
         window_rows=window_rows,
         batches=subject.session.batches,

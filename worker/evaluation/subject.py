@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,15 @@ from worker.classifier import MAX_BATCH_TOKENS, Classifier
 from worker.inference.artifact import Artifact
 from worker.inference.scores import Scores
 from worker.inference.session import Ids, Lengths, Session, SessionOptions, open_session
+from worker.overflow import DEFAULT_OVERFLOW, Overflow
 
 
 class CountingSession:
-    """A `Session` that counts what another one computes. For one thread."""
+    """A `Session` that counts what another one computes. Thread-safe, but for `start`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._counting = threading.Lock()
         self._on_batch: Callable[[int], None] | None = None
         self.batches = 0
         self.tokens = 0
@@ -37,8 +40,8 @@ class CountingSession:
 
     @property
     def lanes(self) -> int:
-        """One: what is counted comes one after the other."""
-        return 1
+        """See `Session`."""
+        return self._session.lanes
 
     def warm_up(self) -> None:
         """See `Session`; not counted."""
@@ -47,11 +50,12 @@ class CountingSession:
     def predict(self, ids: Ids, lengths: Lengths) -> Scores:
         """See `Session`."""
         scores = self._session.predict(ids, lengths)
-        self.batches += 1
-        self.tokens += int(lengths.sum())
-        self.computed_tokens += ids.size
-        if self._on_batch is not None:
-            self._on_batch(len(ids))
+        with self._counting:
+            self.batches += 1
+            self.tokens += int(lengths.sum())
+            self.computed_tokens += ids.size
+            if self._on_batch is not None:
+                self._on_batch(len(ids))
         return scores
 
     @property
@@ -68,12 +72,12 @@ class Subject:
     session: CountingSession
 
     @classmethod
-    def load(cls, path: Path | None, options: SessionOptions) -> Self:
+    def load(cls, path: Path | None, options: SessionOptions, overflow: Overflow = DEFAULT_OVERFLOW) -> Self:
         """Load the artifact in `path` (None takes the bundled one) and warm it up; raises as `Classifier.load` does."""
         artifact = Artifact.load(path)
         session = CountingSession(open_session(artifact, options))
         session.warm_up()
-        return cls(Classifier(artifact, artifact.load_tokeniser(), session), session)
+        return cls(Classifier(artifact, artifact.load_tokeniser().with_overflow(overflow), session), session)
 
     @property
     def max_batch_tokens(self) -> int:

@@ -51,6 +51,7 @@ def document(evaluation: Evaluation) -> dict[str, Any]:
         },
         "length": {
             "max_tokens": measured.max_tokens,
+            "overflow": measured.overflow,
             "longer": asdict(evaluation.longer),
             "others": asdict(evaluation.others),
         },

@@ -46,7 +46,7 @@ def load_model(settings: Settings, metrics: Metrics) -> Model:
     artifact = Artifact.load(settings.model)
     plain = artifact.load_tokeniser()
     tokenizer = plain.with_overflow(settings.reading)
-    session = open_session(artifact, SessionOptions(settings.provider, settings.device_id, settings.inference_threads))
+    session = open_session(artifact, SessionOptions.of(settings))
     session.warm_up()
     difference = GoldenSet.load(artifact.golden_path).check(plain, session)
     _log.info("%s says what it said when it was imported (largest difference %.1g)", artifact.identity, difference)

@@ -83,15 +83,18 @@ def build_pipeline(
     pipeline: Pipeline[Any] = Pipeline(
         preparer=RecordPreparer(codec, model.tokenizer, around.clock, around.metrics),
         queue_factory=lambda: BatchQueue(model.limits),
-        runner=BatchRunner(
-            model.session,
-            model.tokenizer.pad_id,
-            around.metrics,
-            RetryPolicy(settings.retry_attempts, settings.retry_backoff_s),
-            around.wait,
-            labels=model.labels,
-            on_memory_limit=limit_tokens,
-        ),
+        runners=[
+            BatchRunner(
+                model.session,
+                model.tokenizer.pad_id,
+                around.metrics,
+                RetryPolicy(settings.retry_attempts, settings.retry_backoff_s),
+                around.wait,
+                labels=model.labels,
+                on_memory_limit=limit_tokens,
+            )
+            for _ in range(model.session.lanes)
+        ],
         offsets_factory=_new_tracker,
         collector=collector,
         committer=around.committer,

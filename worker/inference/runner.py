@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ class RetryPolicy:
     def pause_s(self, attempt: int) -> float:
         """Seconds before the try number `attempt`, the first being 0."""
         return float(min(self.first_pause_s * 2.0 ** min(attempt, 64), self.max_pause_s))
+
+
+_windows = threading.Lock()
+"""Windows of one review may be computed in several lanes at once, and one of them is the last."""
 
 
 class BatchRunner:
@@ -140,9 +145,10 @@ class BatchRunner:
         known = entry.window_scores
         if encoding is None or known is None:
             raise ValueError(f"This is a bug: a window of {entry.record.source}, which is in no windows")
-        known[window.number] = scores
-        if len(known) <= len(encoding.further):
-            return ()
+        with _windows:
+            known[window.number] = scores
+            if len(known) <= len(encoding.further):
+                return ()
         prediction = pooled_prediction(encoding, [known[number] for number in range(len(known))])
         entry.outcome = prediction
         return (prediction.scores,)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from worker.errors import ArtifactError, InferenceError, OutOfMemoryError, Usage
 from worker.inference import providers
 from worker.inference.artifact import Artifact
 from worker.inference.scores import Scores, probabilities
+
+if TYPE_CHECKING:
+    from worker.settings import ModelSettings
 
 Ids = npt.NDArray[np.int32]
 Lengths = npt.NDArray[np.int32]
@@ -65,6 +68,11 @@ class SessionOptions:
     """Threads of one inference on a CPU; 0 takes one, or what `lanes` leaves for each."""
     lanes: int = 0
     """Inferences side by side on a CPU; 0 takes as many as have cores."""
+
+    @classmethod
+    def of(cls, settings: ModelSettings) -> Self:
+        """What the operator chose."""
+        return cls(settings.provider, settings.device_id, settings.inference_threads, settings.inference_lanes)
 
     def on_cpu(self) -> tuple[int, int]:
         """How many lanes, and threads in each, with the cores that this process may use.

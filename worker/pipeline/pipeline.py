@@ -1,8 +1,9 @@
 """The whole flow on one page: intake, prepare, batch, infer, release in input order, publish, commit.
 
 One event loop runs it. Preparing and inference each have threads of their own; everything else is on the loop. While
-the session computes, chunks are prepared and the next batch waits, cut, behind the running one; meanwhile earlier
-results are published. Only `intake` waits for room (`FlowControl`), so everything behind it is bounded.
+the session computes a batch in each of its lanes, chunks are prepared and the next batch waits, cut, for the first
+lane that is free; meanwhile earlier results are published. Only `intake` waits for room (`FlowControl`), so everything
+behind it is bounded.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from worker.clock import Clock
 from worker.errors import BrokerError
@@ -27,8 +28,15 @@ from worker.records import Chunk, Entry, Record, TopicPartition, parts_of
 
 logger = logging.getLogger(__name__)
 
-B = TypeVar("B", bound=Batch)
 OffsetsFactory = Callable[[Sequence[TopicPartition], int], Offsets]
+B = TypeVar("B", bound=Batch)
+
+
+class _Lane(NamedTuple, Generic[B]):
+    """What computes one batch after the other, beside the other lanes."""
+
+    thread: DaemonThread
+    runner: Runner[B]
 
 
 class Pipeline(Generic[B]):
@@ -43,7 +51,7 @@ class Pipeline(Generic[B]):
         *,
         preparer: Preparer,
         queue_factory: Callable[[], Queue[B]],
-        runner: Runner[B],
+        runners: Sequence[Runner[B]],
         offsets_factory: OffsetsFactory,
         collector: Collector,
         committer: Committer,
@@ -57,7 +65,6 @@ class Pipeline(Generic[B]):
         self._preparer = preparer
         self._new_queue = queue_factory
         self._token_limit: int | None = None
-        self._runner = runner
         self._offsets_factory = offsets_factory
         self._collector = collector
         self._committer = committer
@@ -74,7 +81,11 @@ class Pipeline(Generic[B]):
         self._idle = asyncio.Event()
         self._preparing: asyncio.Queue[tuple[StreamTask, TopicPartition, asyncio.Future[list[Entry]]]] = asyncio.Queue()
         self._preparing_threads = ThreadPoolExecutor(preparing_threads, thread_name_prefix="prepare")
-        self._inference_thread = DaemonThread("inference")
+        # A runner is for one thread at a time, so each has its own: a lane.
+        self._lanes = [_Lane(DaemonThread(f"inference-{number}"), runner) for number, runner in enumerate(runners)]
+        self._free_lanes: asyncio.Queue[_Lane[B]] = asyncio.Queue()
+        for lane in self._lanes:
+            self._free_lanes.put_nowait(lane)
         self._routines: list[asyncio.Task[None]] = []
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
@@ -121,7 +132,8 @@ class Pipeline(Generic[B]):
             routine.cancel()
         await asyncio.gather(*self._routines, return_exceptions=True)
         self._preparing_threads.shutdown(wait=False, cancel_futures=True)
-        self._inference_thread.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes:
+            lane.thread.shutdown(wait=False, cancel_futures=True)
         self.lifecycle.to(State.STOPPED)
 
     # --- called by the source ---------------------------------------------------------------------------------------
@@ -199,20 +211,21 @@ class Pipeline(Generic[B]):
             self._work_arrived.set()
 
     async def _batch_routine(self) -> None:
-        """Cut a batch when the session is idle, or one ahead when there is enough for a full one."""
-        running: asyncio.Task[None] | None = None
+        """Cut a batch when a lane is idle, or one ahead when there is enough for a full one."""
+        running: set[asyncio.Task[None]] = set()
         while True:
-            batch = await self._next_batch(running)
-            inference = asyncio.create_task(self._infer(batch, self.task))
-            if running is not None:
-                await running
-            running = inference
+            batch = await self._next_batch()
+            task = self.task
+            lane = await self._free_lanes.get()
+            inference = asyncio.create_task(self._infer(batch, task, lane))
+            running.add(inference)  # the loop itself keeps no task alive
+            inference.add_done_callback(running.discard)
 
-    async def _next_batch(self, running: asyncio.Task[None] | None) -> B:
+    async def _next_batch(self) -> B:
         while True:
             self._work_arrived.clear()
             now = self._clock.monotonic()
-            idle = running is None or running.done()
+            idle = not self._free_lanes.empty()
             ready_at = self._queue.ready_at(now) if idle or self._queue.has_full_batch else None
             draining = self.lifecycle.state is State.DRAINING and idle
             if ready_at is not None and (ready_at <= now or draining):
@@ -225,16 +238,17 @@ class Pipeline(Generic[B]):
                 async with asyncio.timeout(None if ready_at is None else ready_at - now):
                     await self._work_arrived.wait()
 
-    async def _infer(self, batch: B, task: StreamTask | None) -> None:
+    async def _infer(self, batch: B, task: StreamTask | None, lane: _Lane[B]) -> None:
         try:
             if task is not None and not task.closed:
-                self._progress.inference_started(self._clock.monotonic())
-                await asyncio.get_running_loop().run_in_executor(self._inference_thread, self._runner.run, batch)
-                self._progress.inference_finished(self._clock.monotonic())
+                number = self._progress.inference_started(self._clock.monotonic())
+                await asyncio.get_running_loop().run_in_executor(lane.thread, lane.runner.run, batch)
+                self._progress.inference_finished(number, self._clock.monotonic())
                 task.completed()
         except Exception as error:
             self.fail(error)
         finally:
+            self._free_lanes.put_nowait(lane)
             self._work_arrived.set()
 
     async def _commit_routine(self) -> None:

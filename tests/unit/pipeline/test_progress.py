@@ -42,8 +42,9 @@ def test_every_sign_of_progress_starts_the_clock_anew(sign: str, clock: FakeCloc
     for _ in range(5):
         clock.advance(STALL_TIMEOUT_S)
         if sign == "inference_finished":
-            progress.inference_started(clock.monotonic())
-        getattr(progress, sign)(clock.monotonic())
+            progress.inference_finished(progress.inference_started(clock.monotonic()), clock.monotonic())
+        else:
+            getattr(progress, sign)(clock.monotonic())
     clock.advance(STALL_TIMEOUT_S)
     assert progress.problem(clock.monotonic()) is None
 
@@ -56,28 +57,28 @@ def test_a_problem_ends_with_the_next_sign_of_progress(clock: FakeClock, progres
 
 
 def test_a_session_that_does_not_come_back_is_named(clock: FakeClock, progress: Progress) -> None:
-    progress.inference_started(clock.monotonic())
+    number = progress.inference_started(clock.monotonic())
     clock.advance(STALL_TIMEOUT_S + 30)
     progress.advanced(clock.monotonic())  # others may still be published
     assert progress.problem(clock.monotonic()) == "the session has computed one batch for 150 s"
-    progress.inference_finished(clock.monotonic())
+    progress.inference_finished(number, clock.monotonic())
     assert progress.problem(clock.monotonic()) is None
 
 
-def test_a_session_that_hangs_on_the_batch_after_is_named_too(clock: FakeClock, progress: Progress) -> None:
-    """A second batch waits behind the running one: the end of the first is the beginning of the second."""
+def test_a_session_that_hangs_on_a_later_batch_is_named_too(clock: FakeClock, progress: Progress) -> None:
+    progress.inference_finished(progress.inference_started(clock.monotonic()), clock.monotonic())
     progress.inference_started(clock.monotonic())
-    progress.inference_started(clock.monotonic())
-    progress.inference_finished(clock.monotonic())
     clock.advance(STALL_TIMEOUT_S + 1)
     progress.advanced(clock.monotonic())
     assert progress.problem(clock.monotonic()) == "the session has computed one batch for 121 s"
 
 
-def test_waiting_behind_a_running_batch_does_not_hide_that_it_hangs(clock: FakeClock, progress: Progress) -> None:
+def test_a_lane_that_works_does_not_hide_that_another_one_hangs(clock: FakeClock, progress: Progress) -> None:
     progress.inference_started(clock.monotonic())
-    clock.advance(STALL_TIMEOUT_S)
-    progress.inference_started(clock.monotonic())
+    for _ in range(4):
+        number = progress.inference_started(clock.monotonic())
+        clock.advance(STALL_TIMEOUT_S / 4)
+        progress.inference_finished(number, clock.monotonic())
     clock.advance(1)
     progress.advanced(clock.monotonic())
     assert progress.problem(clock.monotonic()) == "the session has computed one batch for 121 s"

@@ -43,7 +43,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     metavar="DIR",
     help="Draw confusion-matrix.png and reliability.png into this folder.",
 )
-@setting_options("provider")
+@setting_options("provider", "overflow", "window_overlap_tokens", "max_windows")
 @click.pass_context
 def command(
     context: click.Context,
@@ -79,8 +79,8 @@ def command(
     translations = _translations(spellings)
     _check_outputs(json_path, plot)
     with open_rows(data, Columns(text_field, label_field)) as source:
-        options = SessionOptions(settings.provider, settings.device_id, settings.inference_threads)
-        subject = Subject.load(artifact_folder(artifact), options)
+        options = SessionOptions.of(settings)
+        subject = Subject.load(artifact_folder(artifact), options, settings.reading)
         with progress_bar("measuring") as progress:
             evaluation = evaluate(
                 subject,
