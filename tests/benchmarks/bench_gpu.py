@@ -84,7 +84,7 @@ class Row:
             graph=subject[1],
             max_batch_tokens=plan[0],
             batches=plan[1],
-            reviews_per_s=sum(len(batch.entries) for batch in cut) / seconds,
+            reviews_per_s=sum(len(batch.parts) for batch in cut) / seconds,
             tokens_per_s=real / seconds,
             padding_waste=1 - real / sum(batch.padded_tokens for batch in cut),
             flops_per_s=work / seconds,

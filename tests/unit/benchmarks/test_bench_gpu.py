@@ -80,14 +80,14 @@ def test_every_review_is_in_one_batch_within_the_budget() -> None:
     entries = make_entries(lengths, 30_000)
     for budget in (4_096, 16_384):
         for batches in (batched(entries, budget, 512), as_they_come(entries, budget)):
-            numbers = [entry.record.offset for batch in batches for entry in batch.entries]
+            numbers = [entry.record.offset for batch in batches for entry in batch.parts]
             assert sorted(numbers) == list(range(500))
             assert max(batch.padded_tokens for batch in batches) <= budget
 
 
 def test_reviews_as_they_come_keep_their_order() -> None:
     batches = as_they_come(make_entries(lognormal_lengths(200), 30_000), 4_096)
-    assert [entry.record.offset for batch in batches for entry in batch.entries] == list(range(200))
+    assert [entry.record.offset for batch in batches for entry in batch.parts] == list(range(200))
 
 
 def _wasted(batches: list[Batch]) -> float:

@@ -15,6 +15,7 @@ from contrib_operators import evaluate
 from worker.convert.external import ALIGNMENT, INLINE_BYTES, move_weights
 from worker.convert.sources.folder import read_folder
 from worker.inference.artifact import CONFIG, GRAPH, MANIFEST, PADDING_FREE_GRAPH, PIECES, WEIGHTS
+from worker.inference.golden import GOLDEN
 
 MEDIUM = {
     "embedding_size": 64,
@@ -38,7 +39,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def test_both_graphs_and_their_weights_are_listed(folder: Path) -> None:
     listed = set(json.loads((folder / MANIFEST).read_text())["sha256"])
-    assert listed == {GRAPH, PADDING_FREE_GRAPH, WEIGHTS, PIECES, CONFIG}
+    assert listed == {GRAPH, PADDING_FREE_GRAPH, WEIGHTS, PIECES, CONFIG, GOLDEN}
     assert {path.name for path in folder.iterdir()} == listed | {MANIFEST}
 
 
@@ -81,18 +82,18 @@ def test_weights_can_be_mapped_into_memory(folder: Path, name: str) -> None:
 
 def test_int8_is_one_file(tmp_path: Path) -> None:
     folder = write_tiny_artifact(tmp_path / "tiny", "int8")
-    assert {path.name for path in folder.iterdir()} == {GRAPH, PIECES, CONFIG, MANIFEST}
+    assert {path.name for path in folder.iterdir()} == {GRAPH, PIECES, CONFIG, GOLDEN, MANIFEST}
     assert not any(tensor.external_data for tensor in onnx.load(folder / GRAPH).graph.initializer)
 
 
 def test_the_manifest_says_what_half_precision_did(tmp_path: Path) -> None:
     notes = {
-        precision: json.loads((write_tiny_artifact(tmp_path / precision, precision) / MANIFEST).read_text()).get(
-            "precision_notes"
-        )
+        precision: json.loads((write_tiny_artifact(tmp_path / precision, precision) / MANIFEST).read_text())["graph"][
+            "notes"
+        ]
         for precision in ("fp16", "fp32", "int8")
     }
-    assert notes["fp32"] is notes["int8"] is None
+    assert notes["fp32"] == notes["int8"] == []
     assert "65,504" in notes["fp16"][0]
 
 

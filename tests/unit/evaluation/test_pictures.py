@@ -28,6 +28,7 @@ from worker.evaluation.pictures import (
     write_pictures,
 )
 from worker.evaluation.run import evaluate
+from worker.inference import Artifact
 
 TEN = tuple(f"label number {index}" for index in range(10))
 
@@ -93,7 +94,7 @@ def test_a_cell_is_readable_on_its_colour() -> None:
 def test_titles_say_which_model_and_how_many_rows(draw: Any) -> None:
     evaluation = measured(rows=1_200)
     title = draw(evaluation).get_suptitle()
-    assert "albert-imdb-small@1.0.0 (int8)" in title
+    assert f"{Artifact.load().identity} (int8)" in title
     assert "n = 1,200" in title
 
 

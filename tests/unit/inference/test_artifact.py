@@ -15,6 +15,7 @@ from albert_reference import write_tiny_artifact
 from worker.errors import ArtifactError
 from worker.inference import Artifact
 from worker.inference.artifact import BUNDLED_PATH, CONFIG, GRAPH, MANIFEST, PADDING_FREE_GRAPH, PIECES, WEIGHTS
+from worker.inference.golden import GOLDEN
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,8 @@ def test_a_manifest_that_is_no_json_object_is_refused(folder: Path, content: byt
 @pytest.mark.parametrize(
     ("member", "value"),
     [
-        ("format", 2),
+        ("format", 1),
+        ("format", 3),
         ("format", None),
         ("name", ""),
         ("version", 3),
@@ -128,7 +130,7 @@ def test_a_graph_that_is_not_listed_is_not_part_of_the_artifact(folder: Path) ->
     _edit(folder / MANIFEST, lambda members: members["sha256"].pop(PADDING_FREE_GRAPH))
     artifact = Artifact.load(folder)
     assert artifact.padding_free_path is None
-    assert artifact.files == {GRAPH, WEIGHTS, PIECES, CONFIG}
+    assert artifact.files == {GRAPH, WEIGHTS, PIECES, CONFIG, GOLDEN}
 
 
 @pytest.mark.parametrize(

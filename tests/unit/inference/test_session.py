@@ -273,7 +273,7 @@ class GpuRuntime:
     """Name of a graph that loads and then fails."""
     loaded: tuple[str, ...] = ()
 
-    def __init__(self, path: str, settings: object, providers: list[object]) -> None:
+    def __init__(self, path: str, settings: object, providers: list[object], disabled_optimizers: list[str]) -> None:
         self._path = Path(path)
         self._providers = [entry if isinstance(entry, str) else entry[0] for entry in providers]
         if GpuRuntime.refused and self._path.name == GpuRuntime.refused[0]:

@@ -21,6 +21,7 @@ from click.testing import CliRunner, Result
 
 from worker.cli.commands import commands
 from worker.errors import ExitCode
+from worker.inference import Artifact
 
 ROWS = [
     ("A superb, moving film.", "pos"),
@@ -73,7 +74,7 @@ def test_the_bundled_model_is_measured_on_every_kind_of_file(tmp_path: Path, nam
 def test_what_is_printed_starts_with_the_model_and_the_published_figures(tmp_path: Path) -> None:
     result = run("--data", write(tmp_path / "a.jsonl"))
     lines = result.stdout.splitlines()
-    assert lines[0] == "albert-imdb-small@1.0.0 (int8) on a.jsonl, 5 rows"
+    assert lines[0] == f"{Artifact.load().identity} (int8) on a.jsonl, 5 rows"
     assert [line.split()[0] for line in lines[2:10]] == [
         "eval_loss",
         "eval_accuracy",
