@@ -76,17 +76,17 @@ class Tokenizer:
                 self._pieces.Load(str(model))
             else:
                 self._pieces.LoadFromSerializedProto(model)
-        except (OSError, RuntimeError) as error:
+            pieces: list[str] = self._pieces.IdToPiece(list(range(len(self._pieces))))
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:  # the last for pieces that are no text
             raise ArtifactError(f"{name}: not a SentencePiece model ({error})") from error
         self.max_length = max_length
         self.lower_case = lower_case
         self.vocabulary_size = len(self._pieces)
         self._special_ids = {piece: self._pieces.PieceToId(piece) for piece in SPECIAL_PIECES}
         for piece, piece_id in self._special_ids.items():
-            if self._pieces.IdToPiece(piece_id) != piece:
+            if not 0 <= piece_id < len(pieces) or pieces[piece_id] != piece:
                 raise ArtifactError(f"{name}: ALBERT's special piece {piece} is missing")
         self._unknown_id = self._special_ids["<unk>"]
-        pieces: list[str] = self._pieces.IdToPiece(list(range(self.vocabulary_size)))
         self._digit_comma_ids = frozenset(
             piece_id for piece_id, piece in enumerate(pieces) if piece[-1:] == "," and _ends_in_digit_and_comma(piece)
         )
