@@ -16,6 +16,18 @@ from worker.convert.checkpoint import Checkpoint, SourceOptions
 from worker.convert.shape import AlbertShape, CheckpointError
 from worker.convert.sources.sparknlp import is_sparknlp, read_sparknlp
 
+SHARED = Path(__file__).parents[2] / "shared"
+"""Beside the repository, where it is at hand: real models by Spark NLP among others."""
+
+
+def real_model(name: str) -> Path:
+    """A file that Spark NLP wrote; skips where there is no ``../shared`` at all."""
+    if not SHARED.exists():
+        pytest.skip("there is no ../shared beside the repository")
+    path = SHARED / "sparknlp" / name
+    assert path.exists(), f"{path} is missing"
+    return path
+
 
 def small_shape(**overrides: Any) -> AlbertShape:
     return AlbertShape.from_config(TINY | {"vocab_size": 30_000} | overrides)

@@ -196,6 +196,8 @@ def test_a_vocabulary_without_alberts_special_pieces_is_refused(tmp_path: Path) 
 
 
 def test_a_vocabulary_whose_pieces_are_no_text_is_one_clear_line() -> None:
-    damaged = (BUNDLED_PATH / PIECES).read_bytes().replace("\N{LOWER ONE EIGHTH BLOCK}the".encode(), b"\xff\xfe\xfdthe", 1)
+    damaged = (
+        (BUNDLED_PATH / PIECES).read_bytes().replace("\N{LOWER ONE EIGHTH BLOCK}the".encode(), b"\xff\xfe\xfdthe", 1)
+    )
     with pytest.raises(ArtifactError, match="not a SentencePiece model"):
         Tokenizer(damaged, max_length=16, lower_case=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -14,18 +13,19 @@ from typing import Any
 import numpy as np
 
 from worker.classifier import Classifier
-from worker.convert.artifact_writer import ArtifactDescription, as_json, write_artifact
+from worker.convert.artifact_writer import AS_IT_IS, ArtifactDescription, as_json, write_artifact
 from worker.convert.awkward_texts import AWKWARD_TEXTS
 from worker.convert.checkpoint import Checkpoint, Source
 from worker.convert.int8_choice import Int8Choice, choose_int8
 from worker.convert.model_card import MODEL_CARD, model_card
 from worker.convert.shape import CheckpointError
-from worker.convert.verification import LIMITS, Verification, verify
+from worker.convert.verification import Verification, limits_of, verify
 from worker.errors import UsageError
 from worker.inference.artifact import MANIFEST, Artifact
 
 Report = Callable[[str], None]
 
+_IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,100}")
 MOST_COMPARED = 200
 """Held-out texts that the artifact is compared with its source on; the reference may take a second for each."""
 
@@ -45,6 +45,8 @@ class Imported:
 
     artifact: Artifact
     compared: Verification
+    faults: tuple[str, ...]
+    """What of the comparison is not within the limits; always empty for fp32 and fp16."""
     choice: Int8Choice | None
     """How int8 was chosen; None for another precision, or without held-out reviews."""
 
@@ -61,37 +63,66 @@ def import_model(
     """Write the artifact folder `out`; it appears whole, or not at all.
 
     Raises `UsageError` where `out` has something else in it, or an artifact without `replace`; `CheckpointError` where
-    the source does not allow the description, or the artifact does not say what the source says.
+    the source does not allow the description, or the artifact does not say what the source says. Only int8, and a
+    graph that is used as it is, may differ by more than the limits: the answer, the manifest and the model card then say so.
     """
     check_place(out, replace=replace)
     choice = _choose(source, description, held_out, report)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
-        unfinished = Path(folder) / "artifact"
-        report(f"building the graph in {description.precision}")
-        write_artifact(source, unfinished, description, choice.plan if choice else None)
-        compared = _compare(source, unfinished, held_out, report)
-        _describe(unfinished, source, compared, choice, built_in=held_out is None)
-        if out.exists():
-            shutil.rmtree(out)
-        unfinished.rename(out)
-    return Imported(Artifact.load(out), compared, choice)
+    place = out.resolve()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{place.name[:32]}-", dir=place.parent) as folder:
+            unfinished = Path(folder) / "artifact"
+            report(f"building the graph in {description.precision}")
+            write_artifact(source, unfinished, description, choice.plan if choice else None)
+            compared, faults = _compare(source, unfinished, held_out, report)
+            _describe(unfinished, source, compared, faults, choice, built_in=held_out is None)
+            if place.exists():
+                place.rename(Path(folder) / "before")
+            unfinished.rename(place)
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+    return Imported(Artifact.load(place), compared, tuple(faults), choice)
 
 
 def check_place(out: Path, *, replace: bool) -> None:
     """Raise `UsageError` where an artifact must not be put: nothing that somebody else made is ever removed."""
-    if not out.exists():
+    try:
+        if out.resolve() == Path.cwd():
+            raise UsageError(f"--out {out}: the folder that you are in; name another one")
+        if out.is_symlink() and not out.exists():
+            raise UsageError(f"--out {out}: a link that leads nowhere; name a folder")
+        if not out.exists():
+            return
+        names = {path.name for path in out.iterdir()}
+    except OSError as error:
+        raise UsageError(f"--out {out}: not a folder that can be used ({error.strerror})") from error
+    if not names:
         return
-    if not out.is_dir():
-        raise UsageError(f"--out {out}: a file is there; name a folder")
-    if not any(out.iterdir()):
-        return
-    if not (out / MANIFEST).is_file():
-        raise UsageError(f"--out {out}: the folder has other things in it; name a new one")
+    listed = _files_of_artifact(out / MANIFEST)
+    if listed is None or names - listed:
+        foreign = "other things" if listed is None else ", ".join(sorted(names - listed)[:5])
+        raise UsageError(f"--out {out}: the folder has {foreign} in it; name a new one")
     if not replace:
-        raise UsageError(
-            f"--out {out}: there is an artifact already; replace it with --replace, or name another folder"
-        )
+        raise UsageError(f"--out {out}: there is an artifact already; --replace replaces it")
+
+
+def _files_of_artifact(manifest: Path) -> set[str] | None:
+    """What an artifact that was written here has in its folder; None where `manifest` is not that of an artifact."""
+    try:
+        members = json.loads(manifest.read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(members, dict) or "format" not in members or not isinstance(members.get("sha256"), dict):
+        return None
+    return {MANIFEST, MODEL_CARD, *members["sha256"]}
+
+
+def check_identity(name: str, version: str) -> None:
+    """Raise `UsageError` for a name or a version that predictions could not carry."""
+    for option, value in (("--name", name), ("--version", version)):
+        if not _IDENTITY.fullmatch(value):
+            raise UsageError(f"{option} {value!r}: letters, digits, dots, dashes and underscores are needed, 1 to 100")
 
 
 def name_of(source: Source) -> str:
@@ -112,27 +143,34 @@ def _choose(
     return choose_int8(source.shape, source.weights, rows, labels, report=report)
 
 
-def _compare(source: Source, folder: Path, held_out: HeldOut | None, report: Report) -> Verification:
+def _compare(source: Source, folder: Path, held_out: HeldOut | None, report: Report) -> tuple[Verification, list[str]]:
+    """The comparison, and what of it is not within the limits; fp32 and fp16 must be within theirs."""
     classifier = Classifier.load(folder, "cpu", "truncate")
     texts = AWKWARD_TEXTS if held_out is None else held_out.texts[:MOST_COMPARED]
     report(f"comparing it with its source on {len(texts)} texts")
-    limits = LIMITS[classifier.artifact.precision]
-    compared = verify(classifier, source, list(texts), limits)
-    faults = compared.faults(limits)
-    # What int8 costs is for its own measurement to judge, on reviews: built-in texts are made to be awkward.
-    if faults and classifier.artifact.precision != "int8":
+    compared = verify(classifier, source, list(texts))
+    faults = compared.faults(limits_of(classifier.artifact.precision))
+    # What quantising costs is for a person to judge; but never may it read other tokens.
+    if faults and (classifier.artifact.precision not in ("int8", AS_IT_IS) or compared.other_tokens):
         raise CheckpointError(
             f"the artifact does not say what its source says, and was not written: {'; '.join(faults)}"
         )
-    return compared
+    return compared, faults
 
 
 def _describe(
-    folder: Path, source: Source, compared: Verification, choice: Int8Choice | None, *, built_in: bool
+    folder: Path,
+    source: Source,
+    compared: Verification,
+    faults: Sequence[str],
+    choice: Int8Choice | None,
+    *,
+    built_in: bool,
 ) -> None:
     """Add what was measured to the manifest, and write the model card."""
     manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
-    manifest["compared"] = asdict(compared) | {"kind": "built-in texts" if built_in else "held-out reviews"}
+    kind = "built-in texts" if built_in else "held-out reviews"
+    manifest["compared"] = asdict(compared) | {"kind": kind, "faults": list(faults)}
     for figure in ("reference_per_second", "artifact_per_second"):
         del manifest["compared"][figure]  # of this machine and this moment
     if choice is not None:

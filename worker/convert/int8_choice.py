@@ -93,6 +93,7 @@ def choose_int8(
         hardest = np.argsort(-np.abs(scores - reference).max(axis=1))[:MOST_SEARCHED]
         better, name = _best_part(shape, plan, compute, [rows[index] for index in hardest], reference[hardest], report)
         if better is None:
+            notes.append("nothing is left that float32 could be kept for")
             break
         plan, scores = better, compute(better, rows)
         loss = measure_loss(scores, reference, labels)

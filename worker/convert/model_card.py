@@ -100,4 +100,8 @@ def _table(*rows: tuple[str, Any]) -> Iterator[str]:
     yield "| | |"
     yield "|---|---|"
     for name, value in rows:
-        yield f"| {name} | {value} |"
+        yield f"| {_cell(name)} | {_cell(value)} |"
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")

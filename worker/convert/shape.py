@@ -161,7 +161,10 @@ def read_labels(config: Mapping[str, Any]) -> tuple[str, ...]:
         raise CheckpointError('config.json: id2label is missing; it names the labels, e.g. {"0": "neg", "1": "pos"}')
     if set(names) != {str(index) for index in range(len(names))}:
         raise CheckpointError("config.json: the ids of id2label must be 0, 1, 2, ... without a gap")
-    return tuple(str(names[str(index)]) for index in range(len(names)))
+    labels = tuple(str(names[str(index)]) for index in range(len(names)))
+    if not all(label.strip() and label.isprintable() for label in labels) or len(set(labels)) < len(labels):
+        raise CheckpointError("config.json: the labels of id2label must be printable and differ; see --labels")
+    return labels
 
 
 def checked_weights(stored: Mapping[str, npt.NDArray[Any]], shape: AlbertShape) -> Weights:

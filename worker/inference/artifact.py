@@ -195,6 +195,8 @@ def _labels(config: _Document) -> tuple[str, ...]:
     labels = tuple(names[str(index)] for index in range(len(names)))
     if not all(isinstance(label, str) and label for label in labels) or len(set(labels)) < len(labels):
         raise config.error("the labels of id2label must be texts that differ")
+    if not all(label.isprintable() for label in labels):
+        raise config.error("the labels of id2label must be printable; rename them")
     if all(_PLACEHOLDER.fullmatch(label) for label in labels):
         raise config.error(f"the labels are placeholders ({', '.join(labels)}); write their real names into id2label")
     return labels

@@ -56,7 +56,7 @@ class GoldenSet:
         try:
             document = json.loads(path.read_bytes())
             reviews = tuple(
-                GoldenReview(str(review["text"]), tuple(review["ids"]), tuple(map(float, review["scores"])))
+                GoldenReview(str(review["text"]), tuple(map(int, review["ids"])), tuple(map(float, review["scores"])))
                 for review in document["reviews"]
             )
             golden = cls(float(document["tolerance"]), reviews, path)
@@ -66,6 +66,8 @@ class GoldenSet:
             raise ArtifactError(f"{path}: not a golden set ({type(error).__name__}: {error})") from error
         if not reviews:
             raise ArtifactError(f"{path}: a golden set without reviews proves nothing")
+        if not 0 <= golden.tolerance < 1 or len({len(review.scores) for review in reviews}) > 1:
+            raise ArtifactError(f"{path}: not a golden set (its tolerance or its scores are none)")
         return golden
 
     def as_json(self) -> dict[str, Any]:
@@ -113,6 +115,8 @@ class GoldenSet:
                 f"the model puts out values that are not finite on the provider {session.provider};"
                 " import it with --precision fp32"
             ) from error
+        if scores.shape[1] != len(reviews[0].scores):
+            raise self._error(f"it has {len(reviews[0].scores)} scores for each text, and the model {scores.shape[1]}")
         differences = np.abs(scores - np.array([review.scores for review in reviews])).max(axis=1)
         for number, review, row, difference in zip(group, reviews, scores, differences, strict=True):
             if not difference <= self.tolerance:

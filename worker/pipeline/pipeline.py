@@ -288,8 +288,9 @@ class Pipeline(Generic[B]):
 
     def limit_tokens(self, max_batch_tokens: int) -> None:
         """The device has room for so many padded tokens only; counts for this and every later assignment."""
-        self._token_limit = max_batch_tokens
-        self._queue.limit_tokens(max_batch_tokens)
+        # Lanes find out one after the other, and the later one may have tried with more.
+        self._token_limit = min(max_batch_tokens, self._token_limit or max_batch_tokens)
+        self._queue.limit_tokens(self._token_limit)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

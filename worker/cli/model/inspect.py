@@ -10,6 +10,7 @@ import click
 import orjson
 
 from worker.cli.model.places import artifact_folder
+from worker.errors import ArtifactError
 from worker.inference.artifact import CONFIG, MANIFEST, Artifact
 from worker.inference.golden import GoldenSet
 
@@ -58,30 +59,48 @@ def _lines(
     yield "reads", f"{case}, {artifact.max_length} tokens at most"
     shape = [f"{name} {config[key]}" for name, key in _SHAPE if key in config]
     yield "shape", ", ".join(shape)
-    graph = manifest.get("graph", {})
+    graph = _part(artifact, manifest, "graph")
     built = graph.get("kind") == "built"
     yield "graph", "built for ALBERT from the weights" if built else f"used as it is: {graph.get('why', '')}"
     for note in graph.get("notes", ()):
         yield "", note
-    source = manifest.get("source", {})
+    source = _part(artifact, manifest, "source")
     revision = f", revision {source['revision']}" if source.get("revision") else ""
     yield "source", f"{source.get('location', 'unknown')} ({source.get('kind', 'unknown')}{revision})"
     for note in source.get("notes", ()):
         yield "", note
     for name, digest in source.get("sha256", {}).items():
         yield "", f"{name}  sha256 {digest}"
-    compared = manifest.get("compared")
-    if compared:
-        yield "compared", _compared(compared)
+    if "compared" in manifest:
+        yield "compared", _compared(artifact, _part(artifact, manifest, "compared"))
+    if "int8" in manifest:
+        yield "int8", _int8(artifact, _part(artifact, manifest, "int8"))
     yield "golden set", f"{len(golden.reviews)} texts, tolerance {golden.tolerance:g}"
     for name in sorted(artifact.files):
         yield "file", f"{name}, {(artifact.path / name).stat().st_size:,} bytes"
 
 
-def _compared(compared: Mapping[str, Any]) -> str:
-    accuracy = compared.get("accuracy_change")
-    said = "" if accuracy is None else f", accuracy {accuracy:+.4f}"
-    return (
-        f"with {compared['reference']} on {compared['texts']} {compared['kind']}: largest difference"
-        f" {compared['largest_difference']:.2g}, {compared['moved']} labels moved{said}"
-    )
+def _part(artifact: Artifact, manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = manifest.get(name)
+    if not isinstance(part, dict):
+        raise ArtifactError(f"{artifact.path / MANIFEST}: {name} must be an object; import the model again")
+    return part
+
+
+def _compared(artifact: Artifact, compared: Mapping[str, Any]) -> str:
+    try:
+        return (
+            f"with {compared['reference']} on {compared['texts']} {compared['kind']}: largest difference"
+            f" {compared['largest_difference']:.2g}, {compared['moved']} labels moved"
+        )
+    except (KeyError, ValueError, TypeError):
+        raise ArtifactError(f"{artifact.path / MANIFEST}: compared is not whole; import the model again") from None
+
+
+def _int8(artifact: Artifact, figures: Mapping[str, Any]) -> str:
+    try:
+        chosen = figures["chosen"]
+        change = "" if chosen["accuracy_change"] is None else f", accuracy {chosen['accuracy_change']:+.4f}"
+        return f"{chosen['moved']} of {chosen['reviews']} held-out labels moved against float32{change}"
+    except (KeyError, ValueError, TypeError):
+        raise ArtifactError(f"{artifact.path / MANIFEST}: int8 is not whole; import the model again") from None

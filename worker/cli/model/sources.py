@@ -54,8 +54,7 @@ def read_source(
     offline: bool,
 ) -> Source:
     """Read the model at `location`; raises `UsageError` for wrong options, `CheckpointError` for what is no model."""
-    require("onnx", "convert")
-    require("safetensors", "convert")
+    require_convert()
     from worker.convert.checkpoint import SourceOptions
     from worker.convert.sources import open_source
 
@@ -81,6 +80,12 @@ def label_names(value: str | None) -> tuple[str, ...] | None:
     if len(names) < 2 or not all(names) or len(set(names)) < len(names):
         raise UsageError(f"--labels {value}: two names or more that differ are needed, separated by commas")
     return names
+
+
+def require_convert() -> None:
+    """Raise `UsageError` where the libraries that models are read with are not installed."""
+    for module in ("onnx", "safetensors", "huggingface_hub", "ml_dtypes"):
+        require(module, "convert")
 
 
 def require(module: str, extra: str) -> None:

@@ -45,11 +45,18 @@ def held_out_reviews(data: Path, labels: Sequence[str], limit: int) -> HeldOut:
     from worker.evaluation.rows import Columns
     from worker.evaluation.sources import open_rows
 
+    chosen: list[tuple[str, int]] = []
+    step, number = 1, 0
+    options = EvaluationOptions(skip_unlabelled=False)
     with open_rows(data, Columns()) as source:
-        rows = [(row.text, label) for row, label in Intake(source, LabelReader(labels), EvaluationOptions()).rows()]
-    if not rows:
+        for row, label in Intake(source, LabelReader(labels), options).rows():
+            # A file may be sorted by label, so they come from all of it: of too many, every second one goes.
+            if number % step == 0:
+                chosen.append((row.text, label))
+                if len(chosen) > limit:
+                    chosen, step = chosen[::2], step * 2
+            number += 1
+    if not chosen:
         raise UsageError(f"{data}: there is no labelled review in it that is not blank")
-    # A file may be sorted by label: its beginning would be one-sided.
-    step = max(1, -(-len(rows) // limit))
-    texts, indices = zip(*rows[::step], strict=True)
+    texts, indices = zip(*chosen, strict=True)
     return HeldOut(texts, indices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import orjson
 
 from worker.cli.model.places import artifact_folder
 from worker.cli.model.sources import read_source, source_options
+from worker.errors import UsageError
 from worker.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -57,15 +59,17 @@ def command(
     from worker.classifier import Classifier
     from worker.cli.model.texts import texts_to_compare
     from worker.convert.spark_comparison import compare_with_spark
-    from worker.convert.verification import LIMITS, Limits, verify
+    from worker.convert.verification import Limits, limits_of, verify
 
     classifier = Classifier.load(artifact_folder(artifact), "cpu", "truncate")
     texts = texts_to_compare(data, text_field, limit)
     model = read_source(against, **source)
-    usual = LIMITS[classifier.artifact.precision]
+    if tolerance is not None and math.isnan(tolerance):
+        raise UsageError("--tolerance nan: a number is needed")
+    usual = limits_of(classifier.artifact.precision)
     difference = usual.difference if tolerance is None else tolerance
     limits = Limits(difference, usual.agreement if min_agreement is None else min_agreement)
-    result = verify(classifier, model, texts, limits)
+    result = verify(classifier, model, texts)
     spark = compare_with_spark(model, texts)
     faults = result.faults(limits)
     if as_json:
