@@ -64,7 +64,7 @@ def import_model(
 
     Raises `UsageError` where `out` has something else in it, or an artifact without `replace`; `CheckpointError` where
     the source does not allow the description, or the artifact does not say what the source says. Only int8, and a
-    graph that is used as it is, may differ by more than the limits: the answer, the manifest and the model card then say so.
+    graph that is used as it is, may differ by more than the limits: the answer, the manifest and the card then say so.
     """
     check_place(out, replace=replace)
     choice = _choose(source, description, held_out, report)
