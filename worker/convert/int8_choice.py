@@ -158,11 +158,13 @@ def _best_part(
 
 
 def _parts(shape: AlbertShape, plan: PrecisionPlan) -> Iterator[tuple[str, PrecisionPlan]]:
-    for prefix in dict.fromkeys(shape.layers):
+    """The parts that are in int8 still, by a name for a person, each with the plan that keeps it in float32 too."""
+    layers = {number: prefix for number, prefix in enumerate(shape.layers, 1) if number not in plan.full_layers}
+    for prefix in dict.fromkeys(layers.values()):
         for product in PRODUCTS:
             name = f"{prefix}{product}"
             if name not in plan.full:
                 yield name.removeprefix("albert.encoder."), PrecisionPlan(plan.full | {name}, plan.full_layers)
-    for number in range(1, len(shape.layers) + 1):
-        if number not in plan.full_layers:
+    for number, prefix in layers.items():
+        if not plan.full.issuperset(f"{prefix}{product}" for product in PRODUCTS):
             yield f"layer {number}", PrecisionPlan(plan.full, plan.full_layers | {number})
