@@ -102,12 +102,12 @@ class Classifier:
                 scores[index] = row
 
         batches = list(self._batches(rows))
-        lanes = min(self._session.lanes, len(batches))
-        if lanes < 2:
+        concurrency = min(self._session.concurrency, len(batches))
+        if concurrency < 2:
             for batch in batches:
                 compute(batch)
             return scores
-        with ThreadPoolExecutor(lanes, thread_name_prefix="inference") as threads:
+        with ThreadPoolExecutor(concurrency, thread_name_prefix="inference") as threads:
             for done in [threads.submit(compute, batch) for batch in batches]:
                 done.result()
         return scores

@@ -132,10 +132,10 @@ class ModelSettings(_Part):
     """Where the model runs: ``auto`` takes the GPU where there is one."""
     device_id: Annotated[int, Field(ge=0)] = 0
     """Number of the GPU."""
-    inference_lanes: Annotated[int, Field(ge=0, le=1024)] = 0
+    concurrent_batches: Annotated[int, Field(ge=0, le=1024)] = 0
     """Batches that a CPU computes side by side; 0 takes as many as have cores, counting ``inference_threads`` each."""
     inference_threads: Annotated[int, Field(ge=0)] = 0
-    """Threads of one inference on a CPU; 0 takes one, or what ``inference_lanes`` leaves for each."""
+    """Threads of one inference on a CPU; 0 takes one, or what ``concurrent_batches`` leave for each."""
     tokeniser_threads: Annotated[int, Field(ge=1, le=64)] = 2
     """Threads that decode and tokenise."""
     overflow: OverflowPolicy = DEFAULT_OVERFLOW.policy

@@ -114,13 +114,13 @@ def stock_subject(name: str, precision: str, path: Path) -> Subject:
 
 
 def our_subject(checkpoint: Path, out: Path, precision: str) -> tuple[Subject, Path]:
-    """An artifact of ours in the worker's own session, with as many lanes as the worker takes; and its graph."""
+    """An artifact of ours in the worker's own session, as many batches side by side as it computes; and its folder."""
     write_artifact(read_folder(checkpoint), out, ArtifactDescription("bench", "1.0.0", precision))
     session = open_session(Artifact.load(out), SessionOptions(provider="cpu"))
 
     def compute(batches: Sequence[Batch]) -> list[npt.NDArray[np.float32]]:
-        with ThreadPoolExecutor(session.lanes) as lanes:
-            return list(lanes.map(lambda batch: session.predict(*batch), batches))
+        with ThreadPoolExecutor(session.concurrency) as threads:
+            return list(threads.map(lambda batch: session.predict(*batch), batches))
 
     return Subject(f"ours, {precision}", precision, compute, ours=True), out
 

@@ -36,7 +36,7 @@ class FreeSession:
     """Costs nothing; every review is positive."""
 
     provider = "free"
-    lanes = 1
+    concurrency = 1
 
     def warm_up(self) -> None:
         """Nothing to do."""

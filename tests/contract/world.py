@@ -127,7 +127,7 @@ class World(ABC):
 
     def worker(self, session: FakeSession | None = None, **settings: Any) -> RunningWorker:
         """Start a worker; `settings` differ from the world's."""
-        session = session or FakeSession(lanes=2)
+        session = session or FakeSession(concurrency=2)
         own = self.settings.model_copy(update=settings)
         worker = RunningWorker(self._build(session, own), session)
         self.workers.append(worker)

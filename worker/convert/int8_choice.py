@@ -1,7 +1,7 @@
 """What int8 costs on reviews that the model has not seen, and which part to keep in float32 where that is too much.
 
-The parts are the six products of a layer (which share their weights over the layers, and so does the choice), and the
-layers one by one. As long as the limits are not kept, the part whose return to float32 brings the scores nearest to
+The parts are the six products of a layer (which share their weights over the layers, and so does the choice), the
+layers one by one, and what is outside of them. As long as the limits are not kept, the part whose return to float32 brings the scores nearest to
 those of the float32 model is kept in float32, and the next one is looked for.
 """
 
@@ -27,6 +27,8 @@ MOST_SEARCHED = 96
 """Reviews that the parts are compared on: those that int8 moves most."""
 MAX_BATCH_TOKENS = 1024
 PRODUCTS = ("attention.query", "attention.key", "attention.value", "attention.dense", "ffn", "ffn_output")
+
+OUTSIDE = ("albert.embeddings.word_embeddings", "albert.encoder.embedding_hidden_mapping_in", "albert.pooler")
 
 Compute = Callable[[PrecisionPlan, Sequence[TokenIds]], Scores]
 Report = Callable[[str], None]
@@ -93,8 +95,7 @@ def choose_int8(
         hardest = np.argsort(-np.abs(scores - reference).max(axis=1))[:MOST_SEARCHED]
         better, name = _best_part(shape, plan, compute, [rows[index] for index in hardest], reference[hardest], report)
         if better is None:
-            notes.append("nothing is left that float32 could be kept for")
-            break
+            break  # all of it is in float32 already
         plan, scores = better, compute(better, rows)
         loss = measure_loss(scores, reference, labels)
         notes.append(f"with {name} in float32: {loss}")
@@ -159,6 +160,9 @@ def _best_part(
 
 def _parts(shape: AlbertShape, plan: PrecisionPlan) -> Iterator[tuple[str, PrecisionPlan]]:
     """The parts that are in int8 still, by a name for a person, each with the plan that keeps it in float32 too."""
+    for name in OUTSIDE:
+        if name not in plan.full:
+            yield name, PrecisionPlan(plan.full | {name}, plan.full_layers)
     layers = {number: prefix for number, prefix in enumerate(shape.layers, 1) if number not in plan.full_layers}
     for prefix in dict.fromkeys(layers.values()):
         for product in PRODUCTS:

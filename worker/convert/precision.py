@@ -152,6 +152,9 @@ class Int8:
         self._layer = number
 
     def look_up(self, writer: GraphWriter, name: str, indices: str) -> str:
+        if name in self._plan.full:
+            full = writer.initialiser(f"{name}.full_weight", self._weights[f"{name}.weight"])
+            return writer.node("Gather", [full, indices])
         values, scales = quantise_rows(self._weights[f"{name}.weight"], INT8_EMBEDDING_LIMIT)
         table = writer.initialiser(f"{name}.weight", values)
         table_scales = writer.initialiser(f"{name}.scale", scales[:, None])

@@ -39,9 +39,9 @@ class CountingSession:
         return self._session.provider
 
     @property
-    def lanes(self) -> int:
+    def concurrency(self) -> int:
         """See `Session`."""
-        return self._session.lanes
+        return self._session.concurrency
 
     def warm_up(self) -> None:
         """See `Session`; not counted."""

@@ -23,9 +23,9 @@ class FakeSession:
     The prediction for a review depends on its own tokens alone, so a mix-up of rows shows. `expected` says it.
     """
 
-    def __init__(self, labels: int = 2, *, lanes: int = 1, max_tokens: int | None = None) -> None:
+    def __init__(self, labels: int = 2, *, concurrency: int = 1, max_tokens: int | None = None) -> None:
         self.provider = "cpu"
-        self.lanes = lanes
+        self.concurrency = concurrency
         self.labels = labels
         self.max_tokens = max_tokens
         """Padded tokens beyond which it is out of memory; None for no limit."""

@@ -93,7 +93,7 @@ def build_pipeline(
                 labels=model.labels,
                 on_memory_limit=limit_tokens,
             )
-            for _ in range(model.session.lanes)
+            for _ in range(model.session.concurrency)
         ],
         offsets_factory=_new_tracker,
         collector=collector,

@@ -36,7 +36,7 @@ class RetryPolicy:
 
 
 _windows = threading.Lock()
-"""Windows of one review may be computed in several lanes at once, and one of them is the last."""
+"""Windows of one review may be computed by several runners at once, and one of them is the last."""
 
 
 class BatchRunner:

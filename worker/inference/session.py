@@ -44,7 +44,7 @@ class Session(Protocol):
         """``cpu`` or ``cuda``."""
 
     @property
-    def lanes(self) -> int:
+    def concurrency(self) -> int:
         """How many calls of `predict` it takes at once to use all of the device that is to be used."""
 
     def warm_up(self) -> None:
@@ -65,24 +65,24 @@ class SessionOptions:
     """``auto`` takes a GPU where there is one and the model is made for it."""
     device_id: int = 0
     threads: int = 0
-    """Threads of one inference on a CPU; 0 takes one, or what `lanes` leaves for each."""
-    lanes: int = 0
-    """Inferences side by side on a CPU; 0 takes as many as have cores."""
+    """Threads of one inference on a CPU; 0 takes one, or what `concurrency` leaves for each."""
+    concurrency: int = 0
+    """Batches side by side on a CPU; 0 takes as many as have cores."""
 
     @classmethod
     def of(cls, settings: ModelSettings) -> Self:
         """What the operator chose."""
-        return cls(settings.provider, settings.device_id, settings.inference_threads, settings.inference_lanes)
+        return cls(settings.provider, settings.device_id, settings.inference_threads, settings.concurrent_batches)
 
     def on_cpu(self) -> tuple[int, int]:
-        """How many lanes, and threads in each, with the cores that this process may use.
+        """How many batches side by side, and threads for each, with the cores that this process may use.
 
         Several small inferences side by side use cores better than one that all of them share: nothing has to wait at
         the end of each operator. Measured: docs/performance.md.
         """
         cores = providers.usable_cores()
-        threads = self.threads or (max(1, cores // self.lanes) if self.lanes else 1)
-        return self.lanes or max(1, cores // threads), threads
+        threads = self.threads or (max(1, cores // self.concurrency) if self.concurrency else 1)
+        return self.concurrency or max(1, cores // threads), threads
 
 
 def open_session(artifact: Artifact, options: SessionOptions | None = None) -> ClassifierSession:
@@ -113,7 +113,7 @@ def open_session(artifact: Artifact, options: SessionOptions | None = None) -> C
             artifact.identity,
         )
     session = _load(artifact.model_path, options, cuda=False)
-    return ClassifierSession(artifact, session, "cpu", lanes=options.on_cpu()[0])
+    return ClassifierSession(artifact, session, "cpu", concurrency=options.on_cpu()[0])
 
 
 class ClassifierSession:
@@ -125,11 +125,11 @@ class ClassifierSession:
         session: onnxruntime.InferenceSession,
         provider: str,
         *,
-        lanes: int = 1,
+        concurrency: int = 1,
         padding_free: bool = False,
     ) -> None:
         self.provider = provider
-        self.lanes = lanes
+        self.concurrency = concurrency
         self.padding_free = padding_free
         self._artifact = artifact
         self._session = session

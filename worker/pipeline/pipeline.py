@@ -1,8 +1,8 @@
 """The whole flow on one page: intake, prepare, batch, infer, release in input order, publish, commit.
 
 One event loop runs it. Preparing and inference each have threads of their own; everything else is on the loop. While
-the session computes a batch in each of its lanes, chunks are prepared and the next batch waits, cut, for the first
-lane that is free; meanwhile earlier results are published. Only `intake` waits for room (`FlowControl`), so everything
+the session computes a batch in each slot, chunks are prepared and the next batch waits, cut, for the first
+slot that is free; meanwhile earlier results are published. Only `intake` waits for room (`FlowControl`), so everything
 behind it is bounded.
 """
 
@@ -32,8 +32,8 @@ OffsetsFactory = Callable[[Sequence[TopicPartition], int], Offsets]
 B = TypeVar("B", bound=Batch)
 
 
-class _Lane(NamedTuple, Generic[B]):
-    """What computes one batch after the other, beside the other lanes."""
+class _Slot(NamedTuple, Generic[B]):
+    """What computes one batch after the other, beside the other slots."""
 
     thread: DaemonThread
     runner: Runner[B]
@@ -81,11 +81,11 @@ class Pipeline(Generic[B]):
         self._idle = asyncio.Event()
         self._preparing: asyncio.Queue[tuple[StreamTask, TopicPartition, asyncio.Future[list[Entry]]]] = asyncio.Queue()
         self._preparing_threads = ThreadPoolExecutor(preparing_threads, thread_name_prefix="prepare")
-        # A runner is for one thread at a time, so each has its own: a lane.
-        self._lanes = [_Lane(DaemonThread(f"inference-{number}"), runner) for number, runner in enumerate(runners)]
-        self._free_lanes: asyncio.Queue[_Lane[B]] = asyncio.Queue()
-        for lane in self._lanes:
-            self._free_lanes.put_nowait(lane)
+        # A runner is for one thread at a time, so each has its own.
+        self._slots = [_Slot(DaemonThread(f"inference-{number}"), runner) for number, runner in enumerate(runners)]
+        self._free_slots: asyncio.Queue[_Slot[B]] = asyncio.Queue()
+        for slot in self._slots:
+            self._free_slots.put_nowait(slot)
         self._routines: list[asyncio.Task[None]] = []
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
@@ -132,8 +132,8 @@ class Pipeline(Generic[B]):
             routine.cancel()
         await asyncio.gather(*self._routines, return_exceptions=True)
         self._preparing_threads.shutdown(wait=False, cancel_futures=True)
-        for lane in self._lanes:
-            lane.thread.shutdown(wait=False, cancel_futures=True)
+        for slot in self._slots:
+            slot.thread.shutdown(wait=False, cancel_futures=True)
         self.lifecycle.to(State.STOPPED)
 
     # --- called by the source ---------------------------------------------------------------------------------------
@@ -211,13 +211,13 @@ class Pipeline(Generic[B]):
             self._work_arrived.set()
 
     async def _batch_routine(self) -> None:
-        """Cut a batch when a lane is idle, or one ahead when there is enough for a full one."""
+        """Cut a batch when a slot is free, or one ahead when there is enough for a full one."""
         running: set[asyncio.Task[None]] = set()
         while True:
             batch = await self._next_batch()
             task = self.task
-            lane = await self._free_lanes.get()
-            inference = asyncio.create_task(self._infer(batch, task, lane))
+            slot = await self._free_slots.get()
+            inference = asyncio.create_task(self._infer(batch, task, slot))
             running.add(inference)  # the loop itself keeps no task alive
             inference.add_done_callback(running.discard)
 
@@ -225,7 +225,7 @@ class Pipeline(Generic[B]):
         while True:
             self._work_arrived.clear()
             now = self._clock.monotonic()
-            idle = not self._free_lanes.empty()
+            idle = not self._free_slots.empty()
             ready_at = self._queue.ready_at(now) if idle or self._queue.has_full_batch else None
             draining = self.lifecycle.state is State.DRAINING and idle
             if ready_at is not None and (ready_at <= now or draining):
@@ -238,17 +238,17 @@ class Pipeline(Generic[B]):
                 async with asyncio.timeout(None if ready_at is None else ready_at - now):
                     await self._work_arrived.wait()
 
-    async def _infer(self, batch: B, task: StreamTask | None, lane: _Lane[B]) -> None:
+    async def _infer(self, batch: B, task: StreamTask | None, slot: _Slot[B]) -> None:
         try:
             if task is not None and not task.closed:
                 number = self._progress.inference_started(self._clock.monotonic())
-                await asyncio.get_running_loop().run_in_executor(lane.thread, lane.runner.run, batch)
+                await asyncio.get_running_loop().run_in_executor(slot.thread, slot.runner.run, batch)
                 self._progress.inference_finished(number, self._clock.monotonic())
                 task.completed()
         except Exception as error:
             self.fail(error)
         finally:
-            self._free_lanes.put_nowait(lane)
+            self._free_slots.put_nowait(slot)
             self._work_arrived.set()
 
     async def _commit_routine(self) -> None:
@@ -288,7 +288,7 @@ class Pipeline(Generic[B]):
 
     def limit_tokens(self, max_batch_tokens: int) -> None:
         """The device has room for so many padded tokens only; counts for this and every later assignment."""
-        # Lanes find out one after the other, and the later one may have tried with more.
+        # Batches that ran side by side find out one after the other, and the later one may have tried with more.
         self._token_limit = min(max_batch_tokens, self._token_limit or max_batch_tokens)
         self._queue.limit_tokens(self._token_limit)
 

@@ -102,9 +102,10 @@ def test_what_is_written_is_what_is_read(tmp_path: Path, golden: GoldenSet) -> N
 
 @settings(max_examples=25)
 @given(
-    st.floats(0, 1),
+    st.floats(0, 1, exclude_max=True),
     st.lists(
-        st.tuples(st.text(), st.lists(st.integers(0, 2**31 - 1)), st.lists(st.floats(0, 1), min_size=2)), min_size=1
+        st.tuples(st.text(), st.lists(st.integers(0, 2**31 - 1)), st.lists(st.floats(0, 1), min_size=3, max_size=3)),
+        min_size=1,
     ),
 )
 def test_any_set_comes_back_as_it_was(

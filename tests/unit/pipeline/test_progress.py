@@ -73,7 +73,7 @@ def test_a_session_that_hangs_on_a_later_batch_is_named_too(clock: FakeClock, pr
     assert progress.problem(clock.monotonic()) == "the session has computed one batch for 121 s"
 
 
-def test_a_lane_that_works_does_not_hide_that_another_one_hangs(clock: FakeClock, progress: Progress) -> None:
+def test_a_batch_that_works_does_not_hide_that_another_one_hangs(clock: FakeClock, progress: Progress) -> None:
     progress.inference_started(clock.monotonic())
     for _ in range(4):
         number = progress.inference_started(clock.monotonic())
