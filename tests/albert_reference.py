@@ -1,9 +1,8 @@
-"""A small ALBERT to test with: random weights, and what it must answer, written straight from the paper in numpy."""
+"""A small ALBERT to test with: random weights, and what it must answer by the reference in numpy."""
 
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,21 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 
 from worker.convert.artifact_writer import ArtifactDescription, write_artifact
+from worker.convert.checkpoint import Checkpoint, Provenance
+from worker.convert.reference import NumpyReference, softmax
 from worker.convert.shape import AlbertShape
 from worker.convert.sources.folder import read_folder
 from worker.inference.artifact import BUNDLED_PATH, PIECES
+
+__all__ = [
+    "TINY",
+    "Array",
+    "random_weights",
+    "reference_logits",
+    "softmax",
+    "write_checkpoint",
+    "write_tiny_artifact",
+]
 
 Array = npt.NDArray[Any]
 
@@ -69,53 +80,10 @@ def write_tiny_artifact(path: Path, precision: str = "fp32", seed: int = 0, **ov
 
 
 def reference_logits(shape: AlbertShape, weights: dict[str, Array], ids: Array, lengths: Array) -> Array:
-    """Logits in float64, ``[rows, labels]``; every layer in full, every row on its own and without padding."""
-    return np.stack([_row_logits(shape, weights, row[:length]) for row, length in zip(ids, lengths, strict=True)])
+    """Logits in float64, ``[rows, labels]``; every layer in full, every row on its own and without padding.
 
-
-def softmax(values: Array) -> Array:
-    exponents = np.exp(values - values.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
-
-
-def _row_logits(shape: AlbertShape, weights: dict[str, Array], ids: Array) -> Array:
-    weights = {name: value.astype(np.float64) for name, value in weights.items()}
-
-    def linear(name: str, values: Array) -> Array:
-        return values @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
-
-    def normalise(name: str, values: Array) -> Array:
-        centred = values - values.mean(axis=-1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + shape.layer_norm_eps)
-        return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
-
-    def attend(prefix: str, values: Array) -> Array:
-        heads = shape.num_attention_heads
-        query, key, value = (
-            linear(f"{prefix}{part}", values).reshape(len(ids), heads, -1).transpose(1, 0, 2)
-            for part in ("query", "key", "value")
-        )
-        scores = softmax(query @ key.transpose(0, 2, 1) / math.sqrt(shape.hidden_size // heads))
-        return (scores @ value).transpose(1, 0, 2).reshape(len(ids), -1)
-
-    table = "albert.embeddings.{}_embeddings.weight"
-    hidden = weights[table.format("word")][ids] + weights[table.format("position")][: len(ids)]
-    hidden = normalise("albert.embeddings.LayerNorm", hidden + weights[table.format("token_type")][0])
-    hidden = linear("albert.encoder.embedding_hidden_mapping_in", hidden)
-    for layer in range(shape.num_hidden_layers):
-        group = layer * shape.num_hidden_groups // shape.num_hidden_layers
-        for inner in range(shape.inner_group_num):
-            prefix = f"albert.encoder.albert_layer_groups.{group}.albert_layers.{inner}."
-            attended = linear(f"{prefix}attention.dense", attend(f"{prefix}attention.", hidden))
-            hidden = normalise(f"{prefix}attention.LayerNorm", hidden + attended)
-            inside = _activation(shape.hidden_act, linear(f"{prefix}ffn", hidden))
-            hidden = normalise(f"{prefix}full_layer_layer_norm", linear(f"{prefix}ffn_output", inside) + hidden)
-    return linear("classifier", np.tanh(linear("albert.pooler", hidden[0])))
-
-
-def _activation(name: str, values: Array) -> Array:
-    if name == "relu":
-        return np.maximum(values, 0)
-    if name == "gelu":
-        return values * 0.5 * (1 + np.vectorize(math.erf)(values / math.sqrt(2)))
-    return 0.5 * values * (1 + np.tanh(math.sqrt(2 / math.pi) * (values + 0.044715 * values**3)))
+    `worker.convert.reference` is tested against transformers.
+    """
+    checkpoint = Checkpoint({}, shape, weights, b"", True, shape.max_position_embeddings, Provenance("numpy", "here"))
+    reference = NumpyReference(checkpoint)
+    return np.stack([reference.logits(row[:length]) for row, length in zip(ids, lengths, strict=True)])
