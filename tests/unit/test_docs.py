@@ -21,6 +21,7 @@ from prometheus_client.metrics import MetricWrapperBase
 import worker
 from worker.cli.commands import COMMANDS, commands
 from worker.cli.described import described_settings
+from worker.cli.model.commands import COMMANDS as MODEL_COMMANDS
 from worker.delivery import dead_letters
 from worker.delivery.dead_letters import dead_letter
 from worker.errors import ExitCode, Reason, RecordError, Stage
@@ -44,7 +45,7 @@ NO_SETTINGS = {
     "faust_app", "kafka_cluster", "next_offsets", "next_batch", "topic_names",
     # files and members of a model artifact
     "exit_code", "lower_case", "input_ids", "attention_mask", "token_type_ids", "vocab_size", "max_position_embeddings",
-    "sequence_lengths", "processing_guarantee", "read_uncommitted",
+    "sequence_lengths", "processing_guarantee", "read_uncommitted", "gelu_new", "gelu_pytorch_tanh", "as_is",
 }  # fmt: skip
 """Names with an underscore that pages mention and that are no settings, reasons, stages or metrics."""
 
@@ -211,19 +212,22 @@ def test_every_file_that_is_named_exists(path: Path) -> None:
 
 
 def test_every_command_that_is_shown_exists_with_its_options() -> None:
-    seen = set()
+    seen, seen_about_models = set(), set[str]()
     for path, words in commands_shown():
         if words[0] == "reviews-worker" and len(words) > 1:
             command = words[1]
             assert command in COMMANDS, f"{path.name}: {' '.join(words)}"
             seen.add(command)
             names = words[1:3] if command == "model" else words[1:2]
+            seen_about_models |= set(names[1:])
+            allowed = options_of(*names)  # of a command in a group too, shown with options or without
             for word in words[2:]:
                 if word.startswith("--"):
-                    assert word.split("=")[0] in options_of(*names), f"{path.name}: {' '.join(words)}"
+                    assert word.split("=")[0] in allowed, f"{path.name}: {' '.join(words)}"
             if command == "schema" and len(words) > 2:
                 assert words[2] in SCHEMA_FILES
     assert seen >= set(COMMANDS) - {"demo"}
+    assert seen_about_models == set(MODEL_COMMANDS)
 
 
 def test_every_make_target_that_is_shown_exists() -> None:
@@ -254,8 +258,9 @@ def test_every_python_command_that_is_shown_exists_with_its_options() -> None:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_extra_that_is_named_exists(path: Path) -> None:
     extras = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["optional-dependencies"]
-    for extra in re.findall(r"'(?:\.|reviews-worker)\[(\w+)\]'", text_of(path)):
-        assert extra in extras, f"{path.name} names the extra {extra}"
+    for named in re.findall(r"'(?:\.|reviews-worker)\[([\w,]+)\]'", text_of(path)):
+        for extra in named.split(","):
+            assert extra in extras, f"{path.name} names the extra {extra}"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
