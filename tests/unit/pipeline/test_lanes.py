@@ -72,20 +72,20 @@ async def test_two_batches_are_computed_at_once_and_a_third_is_cut_ahead(
     broker: FakeBroker, tokenizer: Tokenizer
 ) -> None:
     session = FakeSession(lanes=2)
-    worker = build(broker, session, tokenizer)
+    worker = build(broker, session, tokenizer, max_batch_reviews=1)
     session.hold()
-    append(broker, 200)
+    append(broker, 8)  # one chunk
     await worker.start()
     await asyncio.to_thread(session.wait_for_calls, 2)
     waiting = "reviews_worker_queue_reviews"
-    await until(lambda: worker.metrics.registry.get_sample_value(waiting) == 200 - 3 * 16)
+    await until(lambda: worker.metrics.registry.get_sample_value(waiting) == 8 - 3)
     assert len(session.shapes) == 2
     session.permit()
     await asyncio.to_thread(session.wait_for_calls, 3)
     session.release()
-    await broker.until(lambda: len(broker.records(OUTPUT)) == 200)
+    await broker.until(lambda: len(broker.records(OUTPUT)) == 8)
     assert await worker.stop() == 0
-    assert offsets_out(broker) == list(range(200))
+    assert offsets_out(broker) == list(range(8))
 
 
 async def test_outputs_keep_their_order_though_the_second_lane_is_faster(
