@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from albert_reference import TINY, random_weights
 from onnx_exports import modern_style, random_albert, tf2onnx_style, torch_export
 
@@ -61,6 +63,15 @@ def _encodings(*sizes: int) -> list[Encoding]:
 
 
 SIZES = (16, 1, 2, 9)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other take ten times as long over models this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 # --- transformers and numpy ---------------------------------------------------------------------------------------
@@ -129,7 +140,6 @@ def test_a_weight_that_transformers_misses_is_named() -> None:
 
 
 def test_activations_are_those_of_transformers() -> None:
-    import torch
     from transformers.activations import ACT2FN
 
     values = np.linspace(-6, 6, 101)
