@@ -108,8 +108,13 @@ class Classifier:
                 compute(batch)
             return scores
         with ThreadPoolExecutor(concurrency, thread_name_prefix="inference") as threads:
-            for done in [threads.submit(compute, batch) for batch in batches]:
-                done.result()
+            computed = [threads.submit(compute, batch) for batch in batches]
+            try:
+                for batch_done in computed:
+                    batch_done.result()
+            except BaseException:
+                threads.shutdown(cancel_futures=True)  # nobody waits for the others any more
+                raise
         return scores
 
     def _batches(self, rows: Sequence[TokenIds]) -> Iterator[list[int]]:

@@ -33,8 +33,9 @@ def _lines(manifest: Mapping[str, Any], source: Source) -> Iterator[str]:
     revision = f", revision `{origin['revision']}`" if origin["revision"] else ""
     yield f"`{origin['location']}` ({origin['kind']}{revision})."
     yield ""
-    yield from _table(("File", "SHA-256"), *((name, f"`{digest}`") for name, digest in origin["sha256"].items()))
-    yield from (f"- {note}" for note in origin["notes"])
+    hashes = [(name, f"`{digest}`") for name, digest in origin["sha256"].items()]
+    yield from _table(*hashes, header=("File", "SHA-256"))
+    yield from ("", *(f"- {note}" for note in origin["notes"]))
     yield from ("", "## What was chosen", "")
     yield from _chosen(manifest)
     yield from ("", "## What was measured", "")
@@ -51,7 +52,7 @@ def _shape(source: Source) -> Iterator[tuple[str, str]]:
         "Architecture",
         f"ALBERT, {shape.num_hidden_layers} layers in {shape.num_hidden_groups} group(s) of shared weights, hidden"
         f" {shape.hidden_size}, embedding {shape.embedding_size}, {shape.num_attention_heads} heads, feed-forward"
-        f" {shape.intermediate_size}, `{shape.hidden_act}`, {count / 1e6:.1f} million parameters",
+        f" {shape.intermediate_size}, `{shape.hidden_act}`, {count:,} parameters",
     )
 
 
@@ -96,8 +97,8 @@ def _measured(manifest: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _table(*rows: tuple[str, Any]) -> Iterator[str]:
-    yield "| | |"
+def _table(*rows: tuple[str, Any], header: tuple[str, str] = ("", "")) -> Iterator[str]:
+    yield f"| {header[0]} | {header[1]} |"
     yield "|---|---|"
     for name, value in rows:
         yield f"| {_cell(name)} | {_cell(value)} |"

@@ -62,7 +62,7 @@ class GoldenSet:
             golden = cls(float(document["tolerance"]), reviews, path)
         except FileNotFoundError:
             raise ArtifactError(f"{path}: the file is missing; the artifact is not whole") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise ArtifactError(f"{path}: not a golden set ({type(error).__name__}: {error})") from error
         if not reviews:
             raise ArtifactError(f"{path}: a golden set without reviews proves nothing")

@@ -14,7 +14,7 @@ TEXTS = ["good " * (1 + 37 * number % 400) + f"number {number}" for number in ra
 
 
 @pytest.mark.parametrize(
-    ("cores", "lanes", "threads", "expected"),
+    ("cores", "concurrency", "threads", "expected"),
     [
         (1, 0, 0, (1, 1)),
         (8, 0, 0, (8, 1)),
@@ -27,11 +27,11 @@ TEXTS = ["good " * (1 + 37 * number % 400) + f"number {number}" for number in ra
         (8, 3, 5, (3, 5)),
     ],
 )
-def test_lanes_and_threads_share_the_cores(
-    monkeypatch: pytest.MonkeyPatch, cores: int, lanes: int, threads: int, expected: tuple[int, int]
+def test_batches_and_threads_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, concurrency: int, threads: int, expected: tuple[int, int]
 ) -> None:
     monkeypatch.setattr(providers, "usable_cores", lambda: cores)
-    assert SessionOptions(lanes=lanes, threads=threads).on_cpu() == expected
+    assert SessionOptions(concurrency=concurrency, threads=threads).on_cpu() == expected
 
 
 def _classifier(session: FakeSession) -> Classifier:
@@ -39,8 +39,8 @@ def _classifier(session: FakeSession) -> Classifier:
     return Classifier(artifact, artifact.load_tokeniser().with_overflow(Overflow("windows", 20, 4)), session)
 
 
-def test_a_classifier_says_the_same_in_the_same_order_in_any_number_of_lanes() -> None:
-    alone, together = FakeSession(lanes=1), FakeSession(lanes=3)
+def test_a_classifier_says_the_same_in_the_same_order_with_any_number_of_batches_at_once() -> None:
+    alone, together = FakeSession(concurrency=1), FakeSession(concurrency=3)
     answers = _classifier(together).predict(TEXTS)
     assert answers == _classifier(alone).predict(TEXTS)
     assert len({answer.score for answer in answers}) > len(TEXTS) / 2
@@ -48,9 +48,9 @@ def test_a_classifier_says_the_same_in_the_same_order_in_any_number_of_lanes() -
     assert len(together.shapes) > 3
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_an_error_in_one_lane_reaches_who_asked(lanes: int) -> None:
-    session = FakeSession(lanes=lanes)
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_an_error_in_one_batch_reaches_who_asked(concurrency: int) -> None:
+    session = FakeSession(concurrency=concurrency)
     classifier = _classifier(session)
     session.poison([classifier.tokeniser.encode(TEXTS[17])])
     with pytest.raises(InferenceError, match="fails on a review"):

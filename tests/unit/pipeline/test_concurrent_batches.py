@@ -28,7 +28,7 @@ class FirstIsLast(FakeSession):
     """The first batch is not done before a test says so, however many others are."""
 
     def __init__(self) -> None:
-        super().__init__(lanes=2)
+        super().__init__(concurrency=2)
         self.go_on = threading.Event()
         self._first = threading.Lock()
 
@@ -71,7 +71,7 @@ def offsets_out(broker: FakeBroker) -> list[int]:
 async def test_two_batches_are_computed_at_once_and_a_third_is_cut_ahead(
     broker: FakeBroker, tokenizer: Tokenizer
 ) -> None:
-    session = FakeSession(lanes=2)
+    session = FakeSession(concurrency=2)
     worker = build(broker, session, tokenizer, max_batch_reviews=1)
     session.hold()
     append(broker, 8)  # one chunk
@@ -88,7 +88,7 @@ async def test_two_batches_are_computed_at_once_and_a_third_is_cut_ahead(
     assert offsets_out(broker) == list(range(8))
 
 
-async def test_outputs_keep_their_order_though_the_second_lane_is_faster(
+async def test_outputs_keep_their_order_though_the_second_batch_is_faster(
     broker: FakeBroker, tokenizer: Tokenizer
 ) -> None:
     session = FirstIsLast()
@@ -106,8 +106,8 @@ async def test_outputs_keep_their_order_though_the_second_lane_is_faster(
     assert broker.committed("reviews-worker") == {PARTITION: 6}
 
 
-async def test_a_drain_finishes_what_both_lanes_compute(broker: FakeBroker, tokenizer: Tokenizer) -> None:
-    session = FakeSession(lanes=2)
+async def test_a_drain_finishes_what_is_computed_side_by_side(broker: FakeBroker, tokenizer: Tokenizer) -> None:
+    session = FakeSession(concurrency=2)
     worker = build(broker, session, tokenizer)
     session.hold()
     append(broker, 40)
@@ -124,7 +124,7 @@ async def test_a_drain_finishes_what_both_lanes_compute(broker: FakeBroker, toke
     assert broker.committed("reviews-worker") == {PARTITION: 40}
 
 
-async def test_an_error_in_one_lane_stops_the_worker(broker: FakeBroker, tokenizer: Tokenizer) -> None:
+async def test_an_error_in_one_batch_stops_the_worker(broker: FakeBroker, tokenizer: Tokenizer) -> None:
     class Buggy(FirstIsLast):
         def predict(self, ids: Ids, lengths: Lengths) -> Scores:
             if self._first.locked():
@@ -140,7 +140,7 @@ async def test_an_error_in_one_lane_stops_the_worker(broker: FakeBroker, tokeniz
 
 async def test_a_review_whose_windows_are_computed_at_once_comes_out_once(broker: FakeBroker) -> None:
     tokenizer = Tokenizer(BUNDLED_PATH / PIECES, max_length=16, lower_case=True)
-    session = FakeSession(lanes=2)
+    session = FakeSession(concurrency=2)
     changes = {"overflow": "windows", "window_overlap_tokens": 4, "max_windows": 8, "max_batch_reviews": 1}
     worker = build(broker, session, tokenizer, **changes)
     broker.append(PARTITION, json.dumps({"text": LONG_TEXT}).encode())
