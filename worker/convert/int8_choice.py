@@ -1,8 +1,8 @@
 """What int8 costs on reviews that the model has not seen, and which part to keep in float32 where that is too much.
 
 The parts are the six products of a layer (which share their weights over the layers, and so does the choice), the
-layers one by one, and what is outside of them. As long as the limits are not kept, the part whose return to float32 brings the scores nearest to
-those of the float32 model is kept in float32, and the next one is looked for.
+layers one by one, and what is outside of them. As long as the limits are not kept, the part whose return to float32
+brings the scores nearest to those of the float32 model is kept in float32, and the next one is looked for.
 """
 
 from __future__ import annotations
