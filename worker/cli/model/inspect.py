@@ -46,7 +46,14 @@ def command(artifact: str, as_json: bool) -> None:
         members = {**manifest, "labels": found.labels, "config": config, "bytes": sizes}
         click.echo(orjson.dumps(members | {"golden_reviews": len(golden.reviews)}).decode())
         return
-    for name, value in _lines(found, manifest, config, golden):
+    try:
+        lines = list(_lines(found, manifest, config, golden))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{found.path / MANIFEST}: what it says of its making cannot be read ({type(error).__name__}: {error});"
+            " import the model again"
+        ) from error
+    for name, value in lines:
         click.echo(f"{name:<12}{value}")
 
 
@@ -59,12 +66,12 @@ def _lines(
     yield "reads", f"{case}, {artifact.max_length} tokens at most"
     shape = [f"{name} {config[key]}" for name, key in _SHAPE if key in config]
     yield "shape", ", ".join(shape)
-    graph = _part(artifact, manifest, "graph")
+    graph = manifest["graph"]
     built = graph.get("kind") == "built"
     yield "graph", "built for ALBERT from the weights" if built else f"used as it is: {graph.get('why', '')}"
     for note in graph.get("notes", ()):
         yield "", note
-    source = _part(artifact, manifest, "source")
+    source = manifest["source"]
     revision = f", revision {source['revision']}" if source.get("revision") else ""
     yield "source", f"{source.get('location', 'unknown')} ({source.get('kind', 'unknown')}{revision})"
     for note in source.get("notes", ()):
@@ -72,35 +79,22 @@ def _lines(
     for name, digest in source.get("sha256", {}).items():
         yield "", f"{name}  sha256 {digest}"
     if "compared" in manifest:
-        yield "compared", _compared(artifact, _part(artifact, manifest, "compared"))
+        yield "compared", _compared(manifest["compared"])
     if "int8" in manifest:
-        yield "int8", _int8(artifact, _part(artifact, manifest, "int8"))
+        yield "int8", _int8(manifest["int8"])
     yield "golden set", f"{len(golden.reviews)} texts, tolerance {golden.tolerance:g}"
     for name in sorted(artifact.files):
         yield "file", f"{name}, {(artifact.path / name).stat().st_size:,} bytes"
 
 
-def _part(artifact: Artifact, manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = manifest.get(name)
-    if not isinstance(part, dict):
-        raise ArtifactError(f"{artifact.path / MANIFEST}: {name} must be an object; import the model again")
-    return part
+def _compared(compared: Mapping[str, Any]) -> str:
+    return (
+        f"with {compared['reference']} on {compared['texts']} {compared['kind']}: largest difference"
+        f" {compared['largest_difference']:.2g}, {compared['moved']} labels moved"
+    )
 
 
-def _compared(artifact: Artifact, compared: Mapping[str, Any]) -> str:
-    try:
-        return (
-            f"with {compared['reference']} on {compared['texts']} {compared['kind']}: largest difference"
-            f" {compared['largest_difference']:.2g}, {compared['moved']} labels moved"
-        )
-    except (KeyError, ValueError, TypeError):
-        raise ArtifactError(f"{artifact.path / MANIFEST}: compared is not whole; import the model again") from None
-
-
-def _int8(artifact: Artifact, figures: Mapping[str, Any]) -> str:
-    try:
-        chosen = figures["chosen"]
-        change = "" if chosen["accuracy_change"] is None else f", accuracy {chosen['accuracy_change']:+.4f}"
-        return f"{chosen['moved']} of {chosen['reviews']} held-out labels moved against float32{change}"
-    except (KeyError, ValueError, TypeError):
-        raise ArtifactError(f"{artifact.path / MANIFEST}: int8 is not whole; import the model again") from None
+def _int8(figures: Mapping[str, Any]) -> str:
+    chosen = figures["chosen"]
+    change = "" if chosen["accuracy_change"] is None else f", accuracy {chosen['accuracy_change']:+.4f}"
+    return f"{chosen['moved']} of {chosen['reviews']} held-out labels moved against float32{change}"

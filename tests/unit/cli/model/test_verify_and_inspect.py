@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -147,15 +148,28 @@ def test_an_altered_artifact_is_refused_by_all(source: Path, tmp_path: Path) -> 
         assert "golden.json: altered" in result.output
 
 
-@pytest.mark.parametrize("member", ["graph", "source", "compared"])
-def test_a_manifest_that_is_not_whole_is_one_clear_line(source: Path, tmp_path: Path, member: str) -> None:
-    out = tmp_path / "out"
-    assert run("import", source, "--out", out).exit_code == 0
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"graph": "text"},
+        {"source": "text"},
+        {"compared": "text"},
+        {"graph": {"kind": "built", "notes": 7}},
+        {"source": {"notes": None}},
+        {"source": {"sha256": ["a"]}},
+    ],
+    ids=str,
+)
+def test_a_manifest_that_is_not_whole_is_one_clear_line(
+    artifact: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    out = Path(shutil.copytree(artifact, tmp_path / "out"))
     manifest = json.loads((out / MANIFEST).read_bytes())
-    (out / MANIFEST).write_text(json.dumps(manifest | {member: "text"}))
+    (out / MANIFEST).write_text(json.dumps(manifest | change))
     result = run("inspect", out)
     assert result.exit_code == ExitCode.ARTIFACT
-    assert f"{MANIFEST}: {member}" in result.output
+    assert str(out / MANIFEST) in result.output
+    assert "Traceback" not in result.output
 
 
 def test_a_missing_extra_is_named(artifact: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
