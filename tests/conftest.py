@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from logging_kept import logging_kept
 
 from worker.devkafka import Cluster, kafka_cluster
-from worker.logs import WorkerHandler
 
 FOREIGN_VARIABLES = ("REVIEWS_WORKER_", "KAFKA_BOOTSTRAP_SERVERS")
 
@@ -27,16 +26,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     """A command that sets up logging sets it up for its own test only."""
-    named = [logger for logger in logging.root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
-    levels = {logger: logger.level for logger in (logging.root, *named)}
-    handlers = list(logging.root.handlers)
-    yield
-    logging.captureWarnings(False)
-    logging.root.handlers[:] = [
-        handler for handler in logging.root.handlers if handler in handlers or not isinstance(handler, WorkerHandler)
-    ]
-    for logger, level in levels.items():
-        logger.setLevel(level)
+    with logging_kept():
+        yield
 
 
 @pytest.fixture(scope="session")

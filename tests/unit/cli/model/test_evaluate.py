@@ -229,7 +229,11 @@ def test_an_interrupt_prints_nothing_and_leaves_no_file(tmp_path: Path) -> None:
     os.mkfifo(data)
     arguments = ["model", "evaluate", "bundled", "--data", str(data), "--json", str(tmp_path / "out.json")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "worker.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "worker.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell starts what runs in the background, perhaps these tests, with interrupts ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     with data.open("wb"):  # opens once the command does, which then waits for rows
         process.send_signal(signal.SIGINT)

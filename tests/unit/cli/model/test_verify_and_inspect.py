@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from albert_reference import write_checkpoint
 from click.testing import CliRunner, Result
+from logging_kept import logging_kept
 from sparknlp_models import real_model
 
 from worker.cli.commands import commands
@@ -37,7 +38,8 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def artifact(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("artifact") / "out"
-    assert run("import", source, "--out", out).exit_code == 0
+    with logging_kept():
+        assert run("import", source, "--out", out).exit_code == 0
     return out
 
 
