@@ -33,6 +33,7 @@ class FreeSession:
     """Costs nothing; every review is positive."""
 
     provider = "cpu"
+    concurrency = 2
 
     def warm_up(self) -> None:
         """Nothing to do."""
