@@ -45,6 +45,8 @@ class FreeSession:
 class BrokenSession(FreeSession):
     """Fails on everything."""
 
+    concurrency = 1  # each batch that is computed has tries of its own, and a test counts those of one
+
     def predict(self, ids: Ids, lengths: Lengths) -> Scores:
         raise InferenceError("the device is gone")
 
