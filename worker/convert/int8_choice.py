@@ -27,7 +27,6 @@ MOST_SEARCHED = 96
 """Reviews that the parts are compared on: those that int8 moves most."""
 MAX_BATCH_TOKENS = 1024
 PRODUCTS = ("attention.query", "attention.key", "attention.value", "attention.dense", "ffn", "ffn_output")
-
 OUTSIDE = ("albert.embeddings.word_embeddings", "albert.encoder.embedding_hidden_mapping_in", "albert.pooler")
 
 Compute = Callable[[PrecisionPlan, Sequence[TokenIds]], Scores]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.classifier import Classifier
+from worker.convert.artifact_writer import AS_IT_IS
 from worker.convert.checkpoint import Source
 from worker.convert.reference import Reference, reference_ids, reference_of
 from worker.convert.shape import CheckpointError
@@ -32,7 +33,7 @@ _LIMITS = {
     "fp32": Limits(1e-5, 1.0),
     "fp16": Limits(0.01, 0.995),
     "int8": Limits(0.1, 0.995),
-    "as_is": Limits(0.1, 0.995),
+    AS_IT_IS: Limits(0.1, 0.995),
 }
 
 
