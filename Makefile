@@ -5,13 +5,14 @@
 #   make check    linters, types, import contract, reference pages
 #   make bench    the benchmarks; results in build/bench/
 #   make bench-model  one ALBERT-base, computed in the ways that people would choose from
+#   make bench-delivery  what exactly once costs, beside at least once
 #   make bench-gpu  the model on an NVIDIA GPU, or what is missing for it
 #   make clean    everything that was built
 
 PY := .venv/bin/python
 CODE := worker tests
 
-.PHONY: demo test check format reference bench bench-model bench-gpu wheel clean
+.PHONY: demo test check format reference bench bench-delivery bench-model bench-gpu wheel clean
 
 demo: .venv/.installed-demo
 	@$(PY) -m worker.cli demo $(ARGS)
@@ -38,6 +39,9 @@ bench: .venv/.installed-test
 
 bench-model: .venv/.installed-test
 	PYTHONPATH=tests $(PY) -m tests.benchmarks.bench_model $(ARGS)
+
+bench-delivery: .venv/.installed-test
+	$(PY) -m tests.benchmarks.bench_delivery $(ARGS)
 
 bench-gpu: .venv/.installed-test
 	@$(PY) -m tests.benchmarks.bench_gpu $(ARGS)
