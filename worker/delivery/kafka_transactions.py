@@ -15,6 +15,7 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     InvalidTimestampError,
     InvalidTopicError,
+    InvalidTransactionTimeout,
     KafkaError,
     MessageSizeTooLargeError,
     ProducerFenced,
@@ -115,6 +116,11 @@ class KafkaTransactions:
             raise
         except ProducerFenced as error:
             raise FencedError(f"another member publishes what comes of {self._place}") from error
+        except InvalidTransactionTimeout as error:
+            raise DeliveryError(
+                "transaction_timeout_s is longer than the broker allows; lower it, or raise the broker's"
+                " transaction.max.timeout.ms"
+            ) from error
         except HOPELESS as error:
             raise DeliveryError(
                 f"outputs of {self._place} cannot be published exactly once: {type(error).__name__}"
