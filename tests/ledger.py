@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import kafka_tools
-from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.structs import RecordMetadata
 from audit import Audit, Verdict
 from conftest import TopicNames
@@ -35,6 +35,8 @@ class Ledger:
     """The score for ``pos`` that an event must get; None where it is not known."""
     keys_may_move: bool = False
     """Whether a key may change its output partition: when topics grow."""
+    on_output: Callable[[ConsumerRecord], None] | None = None
+    """Is shown every output too, in the order of each partition."""
     _audit: Audit | None = field(default=None, init=False)
     _positions: dict[TopicPartition, int] = field(default_factory=dict, init=False)
 
@@ -83,22 +85,21 @@ class Ledger:
 
         Reads on from where the last call ended, as ``read_committed``, to the end of each partition at least.
         """
-        audit = self._audit = self._audit or self._new_audit()
         until = asyncio.get_running_loop().time() + deadline_s
-        topics = self.names.output, self.names.dead_letters
-        async with kafka_tools.reader(servers, *topics, read_committed=True, positions=self._positions) as consumer:
+        async with self._reader(servers) as consumer:
             while True:
-                async for record in kafka_tools.read_to_the_end(consumer, self._positions, deadline_s):
-                    if record.topic == self.names.output:
-                        audit.output(record)
-                    else:
-                        audit.dead_letter(record)
+                audit = await self._read(consumer)
                 if not audit.missing(self.optional) or asyncio.get_running_loop().time() > until:
                     break
                 await asyncio.sleep(PAUSE_S)
         verdict = audit.verdict(self.optional)
         print(f"ledger: {verdict}")
         return verdict
+
+    async def read_on(self, servers: str) -> None:
+        """Read what was published since the last time."""
+        async with self._reader(servers) as consumer:
+            await self._read(consumer)
 
     def judge(self, outputs: Iterable[ConsumerRecord], dead_letters: Iterable[ConsumerRecord]) -> Verdict:
         """Compare what was published with what was produced."""
@@ -108,6 +109,21 @@ class Ledger:
         for record in dead_letters:
             audit.dead_letter(record)
         return audit.verdict(self.optional)
+
+    def _reader(self, servers: str) -> AbstractAsyncContextManager[AIOKafkaConsumer]:
+        topics = self.names.output, self.names.dead_letters
+        return kafka_tools.reader(servers, *topics, read_committed=True, positions=self._positions)
+
+    async def _read(self, consumer: AIOKafkaConsumer) -> Audit:
+        audit = self._audit = self._audit or self._new_audit()
+        async for record in kafka_tools.read_to_the_end(consumer, self._positions):
+            if record.topic != self.names.output:
+                audit.dead_letter(record)
+                continue
+            audit.output(record)
+            if self.on_output is not None:
+                self.on_output(record)
+        return audit
 
     def _new_audit(self) -> Audit:
         return Audit(self.produced, expected=self.expected, keys_may_move=self.keys_may_move)

@@ -136,7 +136,7 @@ def load(kind: str, settings: Settings, metrics: Metrics) -> Model:
         case _:
             raise ValueError(f"there is no model {kind!r}")
     limits = batch_limits(settings, "cpu", artifact.max_length)
-    return Model(f"{kind}@1", artifact.labels, tokenizer, session, limits)
+    return Model(f"{kind}@{os.getpid()}", artifact.labels, tokenizer, session, limits)
 
 
 def main(kind: str) -> int:

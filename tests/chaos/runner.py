@@ -88,6 +88,8 @@ async def _closed(stage: Stage) -> Verdict:
     """Stop all workers and read what they published to the end: late repeats count too."""
     for complaint in stage.unexpected_ends():
         stage.promise(False, complaint)
+    # A process that has only just started does not know what SIGTERM means yet.
+    await asyncio.gather(*(worker.says("health and metrics on") for worker in stage.running))
     await asyncio.gather(*(stage.stop(worker) for worker in stage.running))
     for worker in stage.workers.started:
         if bugs := worker.said(BUG):

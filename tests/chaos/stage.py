@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
 import uuid
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import kafka_tools
+from aiokafka.errors import KafkaError
 from audit import Verdict
 from conftest import TopicNames
 from kafka_tools import Message
@@ -255,6 +257,30 @@ class Stage:
             for worker in self.workers.started
             if worker.process.poll() is not None and worker.process.pid not in self._ended_on_purpose
         ]
+
+    def rebalances(self, count: int, *, members: int) -> None:
+        """Allow what `count` rebalances may repeat of so many members that stay: groups that were under way."""
+        self.may_repeat(count * members * IN_FLIGHT, "a member at a rebalance: groups under way")
+
+    @asynccontextmanager
+    async def commits_only_rise(self) -> AsyncIterator[None]:
+        """While the block lasts, no partition's committed offset goes down; else a promise is broken."""
+        watching = asyncio.create_task(self._watch_commits())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _watch_commits(self) -> None:
+        highest: dict[object, int] = {}
+        while True:
+            with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                for partition, offset in (await kafka_tools.committed_offsets(self.servers, self.names.group)).items():
+                    before = highest.setdefault(partition, offset)
+                    self.promise(offset >= before, f"a commit is never lowered ({partition}: {before}, then {offset})")
+                    highest[partition] = offset
+            await asyncio.sleep(COMMIT_INTERVAL_S)
 
     # --- brokers and network ----------------------------------------------------------------------------------------
 
