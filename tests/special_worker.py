@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from marked_reviews import MARKED_REVIEW_S, POSITIVE
 
 from worker.cli.commands import exit_code
 from worker.errors import InferenceError, WorkerError
@@ -23,6 +24,7 @@ from worker.inference.session import Ids, Lengths
 from worker.logs import configure_logging
 from worker.metrics import Metrics
 from worker.settings import Settings
+from worker.tokenization import Tokenizer
 
 GATE_VARIABLE = "TEST_GATE"  # as in worker_process.py
 POISON = "xylophone"
@@ -83,6 +85,36 @@ class PoisonedSession(FreeSession):
         return super().predict(ids, lengths)
 
 
+class MarkedSession(FreeSession):
+    """Scores each review by the word of `marked_reviews` that is in it, and takes its time, like a real one.
+
+    Raises AssertionError, which is a bug, for a review without such a word.
+    """
+
+    def __init__(self, tokens: dict[int, float]) -> None:
+        self._tokens = np.array(list(tokens))
+        self._scores = np.array(list(tokens.values()), dtype=np.float32)
+
+    def warm_up(self) -> None:
+        """Nothing to do."""
+
+    def predict(self, ids: Ids, lengths: Lengths) -> Scores:
+        time.sleep(len(ids) * MARKED_REVIEW_S)
+        # The word is the last of the text: before [SEP].
+        last = np.asarray(ids)[np.arange(len(ids)), np.asarray(lengths) - 2]
+        found = last[:, None] == self._tokens
+        assert found.sum(axis=1).all(), "a review without a mark"
+        positive = self._scores[found.argmax(axis=1)]
+        return np.stack([1 - positive, positive], axis=1)
+
+
+def marks(tokenizer: Tokenizer) -> dict[int, float]:
+    """The score of each word's token."""
+    encoded = tokenizer.encode_many(list(POSITIVE))
+    assert all(len(encoding.ids) == 3 for encoding in encoded), "each word must be one piece"
+    return {int(encoding.ids[1]): score for encoding, score in zip(encoded, POSITIVE.values(), strict=True)}
+
+
 def load(kind: str, settings: Settings, metrics: Metrics) -> Model:
     """What `run_worker` is given to load."""
     artifact = Artifact.load(None)
@@ -95,6 +127,8 @@ def load(kind: str, settings: Settings, metrics: Metrics) -> Model:
             session = BrokenSession()
         case "hanging":
             session = HangingSession()
+        case "marked":
+            session = MarkedSession(marks(tokenizer))
         case "gated":
             session = GatedSession(Path(os.environ[GATE_VARIABLE]))
         case "poisoned":
@@ -102,7 +136,7 @@ def load(kind: str, settings: Settings, metrics: Metrics) -> Model:
         case _:
             raise ValueError(f"there is no model {kind!r}")
     limits = batch_limits(settings, "cpu", artifact.max_length)
-    return Model(f"{kind}@1", artifact.labels, tokenizer, session, limits)
+    return Model(f"{kind}@{os.getpid()}", artifact.labels, tokenizer, session, limits)
 
 
 def main(kind: str) -> int:

@@ -197,14 +197,16 @@ class Workers:
         servers: str | None,
         *,
         special: str | None = None,
+        program: Path = SPECIAL,
         variables: Mapping[str, str] | None = None,
         **settings: object,
     ) -> WorkerProcess:
         """Start a worker: the console script, or `special_worker.py` with the named model.
 
-        `settings` that are None are left out; `variables` come into its environment as they are.
+        `program` takes the place of `special_worker.py`; `settings` that are None are left out; `variables`
+        come into its environment as they are.
         """
-        command = [sys.executable, str(SPECIAL), special] if special else [str(CONSOLE_SCRIPT), "run"]
+        command = [sys.executable, str(program), special] if special else [str(CONSOLE_SCRIPT), "run"]
         given = {
             "bootstrap_servers": servers,
             "input_topic": self.names.input,
@@ -228,6 +230,11 @@ class Workers:
         worker = WorkerProcess(process, log_file, chosen)
         self.started.append(worker)
         return worker
+
+    def kill_all(self) -> None:
+        """Kill all that still run."""
+        for worker in self.started:
+            worker.kill()
 
     def close(self) -> None:
         """Kill all that still run, and print every log."""
