@@ -229,6 +229,11 @@ class WorkerService:
             ", ".join(str(partition.partition) for partition in sorted(start_offsets)) or "none",
         )
 
+    def failed(self, error: FatalError) -> None:
+        """See `worker.faust_app.transport.Membership`."""
+        if self._parts:
+            self._parts.pipeline.fail(error)
+
     async def commit(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
         """See `worker.pipeline.protocols.Committer`."""
         return self._app is not None and await self._app.reviews_consumer.store_offsets(offsets, generation)
