@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 import kafka_tools
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from kafka_tools import Message
 from ledger import Ledger
 from worker_process import WorkerProcess, Workers, eventually
@@ -75,18 +78,46 @@ async def test_a_worker_whose_id_another_one_takes_ends_with_one_clear_line_and_
     assert await second.stopped() == ExitCode.OK
 
 
-async def test_of_two_with_the_same_id_that_start_together_one_stays(
+async def test_a_worker_whose_id_another_one_takes_while_it_joins_ends_too(
     kafka: Cluster, workers: Workers, ledger: Ledger
 ) -> None:
     servers = kafka.bootstrap_servers
-    pair = [workers.start(servers, special="free", group_instance_id="twice") for _ in range(2)]
-    ended = await eventually(lambda: [worker for worker in pair if worker.process.poll() is not None], "one has ended")
-    assert [worker.process.returncode for worker in ended] == [ExitCode.USAGE]
-    assert_said(ended[0])
-    staying = await pair[1 - pair.index(ended[0])].ready()
+    frozen = await workers.start(servers, special="free").ready()
+    frozen.send(signal.SIGSTOP)  # who joins now has to wait for it
+    first = workers.start(servers, special="free", group_instance_id="twice")
+    await eventually(lambda: holds_place(servers, ledger.names.group, "twice"), "the first one is joining")
+    second = workers.start(servers, special="free", group_instance_id="twice")
+    assert await first.ended() == ExitCode.USAGE
+    assert_said(first)
+    frozen.send(signal.SIGCONT)
+    await second.ready()
+    await shared(frozen, second)
     await ledger.produce(servers, map(review, range(100)))
     (await ledger.settled(servers)).check()
-    assert await staying.stopped() == ExitCode.OK
+    assert await frozen.stopped() == await second.stopped() == ExitCode.OK
+
+
+async def test_a_group_that_cannot_be_joined_ends_the_worker_with_one_clear_line(
+    kafka: Cluster, workers: Workers, ledger: Ledger
+) -> None:
+    servers, names = kafka.bootstrap_servers, ledger.names
+    async with AIOKafkaConsumer(names.input, bootstrap_servers=servers, group_id=names.group):
+        worker = workers.start(servers, special="free")  # it shares partitions out in another way than this consumer
+        assert await worker.ended() == ExitCode.BUG
+    assert worker.errors[-1].startswith(f"error: the group {names.group} cannot be joined: ")
+    assert "InconsistentGroupProtocolError" in worker.errors[-1]
+    assert len(worker.errors) == 1
+
+
+async def holds_place(servers: str, group: str, instance_id: str) -> bool:
+    """Whether a member of the group has this instance id, be it that it still waits for the others."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        ((description,),) = [response.groups for response in await admin.describe_consumer_groups([group])]
+    finally:
+        await admin.close()
+    return any(member_id.startswith(f"{instance_id}-") for member_id, *_ in description[5])
 
 
 def assert_said(worker: WorkerProcess) -> None:
