@@ -8,7 +8,6 @@ import signal
 import kafka_tools
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
 from kafka_tools import Message
 from ledger import Ledger
 from worker_process import WorkerProcess, Workers, eventually
@@ -111,13 +110,7 @@ async def test_a_group_that_cannot_be_joined_ends_the_worker_with_one_clear_line
 
 async def holds_place(servers: str, group: str, instance_id: str) -> bool:
     """Whether a member of the group has this instance id, be it that it still waits for the others."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    await admin.start()
-    try:
-        ((description,),) = [response.groups for response in await admin.describe_consumer_groups([group])]
-    finally:
-        await admin.close()
-    return any(member_id.startswith(f"{instance_id}-") for member_id, *_ in description[5])
+    return any(each.startswith(f"{instance_id}-") for each in await kafka_tools.member_ids(servers, group))
 
 
 def assert_said(worker: WorkerProcess) -> None:

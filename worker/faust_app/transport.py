@@ -294,14 +294,26 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Fetched]:  # type: ignore[override]
         records_by_partition = await super()._fetch_records(*args, **kwargs)
+        flows, active = self.consumer.flow_active, self.consumer._active_partitions
         fetched = {}
         for tp, records in records_by_partition.items():
+            if not flows or tp not in active:
+                self._seek_back(tp, records[0].offset)
+                continue
             follows = self._delivered_until.get(tp)
             if follows is not None and records[0].offset < follows:
                 follows = records[0].offset  # Faust has sought back
             self._delivered_until[tp] = records[-1].offset + 1
             fetched[tp] = Fetched(self.generation, follows, records)
         return fetched
+
+    def _seek_back(self, tp: TP, offset: int) -> None:
+        """Have records fetched again that Faust would throw away, since a rebalance came while it waited for them.
+
+        It seeks to the committed offset then, which does nothing for a partition that has none yet.
+        """
+        with contextlib.suppress(IllegalStateError):  # no longer ours
+            self._ensure_consumer().seek(driver.ensure_aiokafka_TP(tp), offset)
 
     async def store_offsets(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
         """Store next offsets in the group; may be called from the worker's loop. See `Committer.commit`."""
