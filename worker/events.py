@@ -222,7 +222,7 @@ def _parse_exactly(value: bytes) -> object:
         _reject(Reason.NOT_JSON, "the event starts with a byte order mark, which JSON does not allow")
     if any(depth > MAX_DEPTH for depth, _ in _depths(value, 0)):
         _reject(Reason.NOT_JSON, f"the event is nested deeper than {MAX_DEPTH} levels")
-    # The parser takes a frame for each level, and others are below it: the usual limit of 1000 is less than `MAX_DEPTH`.
+    # The parser takes a frame for each level, on top of those below it; the usual limit is 1000 frames in all.
     if sys.getrecursionlimit() < _RECURSION_LIMIT:
         sys.setrecursionlimit(_RECURSION_LIMIT)
     try:

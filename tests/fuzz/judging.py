@@ -7,10 +7,11 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NoReturn
 
-from tests.fuzz.mutations import MAX_EVENT_BYTES, RESULT_FIELD
-
+from tests.fuzz.mutations import MAX_EVENT_BYTES, RESULT_FIELD, FuzzEvent
+from worker.delivery.dead_letters import REASON_HEADER
 from worker.errors import Reason
 
 CLASSIFIED = "classified"
@@ -23,6 +24,44 @@ _decoder = json.JSONDecoder()
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 10_000))  # events may be as deep as the worker takes them
 
 Headers = Sequence[tuple[str, bytes | None]]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What came of an event: a record of the output topic, or one of the dead-letter topic."""
+
+    is_dead_letter: bool
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int
+
+    @property
+    def outcome(self) -> str:
+        """`CLASSIFIED`, `TOMBSTONE` or the reason of the dead letter."""
+        if self.is_dead_letter:
+            return (dict(self.headers)[REASON_HEADER] or b"").decode()
+        return TOMBSTONE if self.value is None else CLASSIFIED
+
+
+def faults(event: FuzzEvent, path: str, published: Published) -> list[str]:
+    """What is wrong with what came of `event`, where ``text_field`` is `path`; empty when nothing is."""
+    outcome, may_be = published.outcome, allowed(event.value, path)
+    wrong = []
+    if outcome not in may_be:
+        wrong.append(f"it is {outcome} and not {' or '.join(sorted(may_be))}")
+    if published.key != event.key:
+        wrong.append("its key differs")
+    if tuple(published.headers)[: len(event.headers)] != event.headers:
+        wrong.append("its headers differ")
+    if event.timestamp_ms is not None and published.timestamp_ms != event.timestamp_ms:
+        wrong.append("its timestamp differs")
+    if outcome == CLASSIFIED and event.value is not None and published.value is not None:
+        if not is_extended(event.value, published.value):
+            wrong.append("its output is not the event and a result")
+    elif published.value != event.value:
+        wrong.append("its bytes differ")
+    return [f"{event.kind}, {(event.value or b'')[:200]!r}: {each}" for each in wrong]
 
 
 def allowed(value: bytes | None, path: str) -> set[str]:
@@ -109,15 +148,6 @@ def _results(output: bytes) -> Iterator[tuple[int, int]]:
         result, length = _decoder.raw_decode(text)
         if {"label", "score", "scores", "model", "tokens", "truncated", "classified_at"} <= set(result):
             yield found.start(), found.end() + len(text[:length].encode())
-
-
-def is_carried_over(headers: Headers, key: bytes | None, timestamp_ms: int | None, record: object) -> bool:
-    """Whether key, headers and timestamp of a record on an output topic are those of the event, and its own come last."""
-    return (
-        record.key == key  # type: ignore[attr-defined]
-        and tuple(record.headers)[: len(headers)] == tuple(headers)  # type: ignore[attr-defined]
-        and (timestamp_ms is None or record.timestamp == timestamp_ms)  # type: ignore[attr-defined]
-    )
 
 
 def _pairs(value: bytes) -> list[tuple[str, object]]:

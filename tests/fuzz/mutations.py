@@ -61,7 +61,7 @@ class FuzzEvent:
 
 
 class Fuzzer:
-    """Makes events for a worker whose ``text_field`` is `path`; every `huge_every`-th has 10 MB or close to the limit."""
+    """Makes events for a worker whose ``text_field`` is `path`; one in `huge_every` is huge."""
 
     def __init__(self, seed: int, path: str = "text", *, huge_every: int = 0) -> None:
         self._seed = seed

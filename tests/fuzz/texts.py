@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-WORDS = (
-    "a the film movie plot was is and but not never good bad great awful boring moving funny flat dull loved hated"
-    " 9,9 10/10 $3,500,000 don't ``well'' [CLS] [SEP] [MASK] <pad> <unk> <PAD> <br /> Caf\u00e9 \u0130stanbul \u03a3\u03a3"
-).split()
+WORDS = [
+    *("a", "the", "film", "movie", "plot", "was", "is", "and", "but", "not", "never", "good", "bad", "great", "awful"),
+    *("boring", "moving", "funny", "flat", "loved", "hated", "9,9", "10/10", "$3,500,000", "don't", "``well''"),
+    *("[CLS]", "[SEP]", "[MASK]", "<pad>", "<unk>", "<PAD>", "<br", "/>", "Caf\u00e9", "\u0130stanbul", "\u03a3\u03a3"),
+]
 BLANKS = " \t\n\r\x0b\x0c\u00a0\u2003\u3000\u200b\u200e\u2060\ufeff\x00\x01\x1f\x7f\u2028\u2029"
 COMBINING = "".join(chr(code) for code in range(0x300, 0x370)) + "\u0344\u05b0\u0f73\u0f81\u3099\uff9e"
 RIGHT_TO_LEFT = "\u05e1\u05e8\u05d8\u0641\u064a\u0644\u0645\u202e\u202b\u2067\u061c"
