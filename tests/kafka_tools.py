@@ -155,6 +155,14 @@ async def committed_offsets(bootstrap_servers: str, group: str) -> dict[TopicPar
                 return {partition: offset.offset for partition, offset in stored.items() if offset.offset >= 0}
 
 
+async def member_ids(bootstrap_servers: str, group: str) -> list[str]:
+    """The ids of a group's members, those that wait for a rebalance included."""
+    async with _admin(bootstrap_servers) as admin:
+        (response,) = await admin.describe_consumer_groups([group])
+        ((_, _, _, _, _, members, *_),) = response.groups
+        return [member_id for member_id, *_ in members]
+
+
 async def end_offsets(bootstrap_servers: str, topic: str) -> dict[TopicPartition, int]:
     """The offset after the last record of each partition."""
     async with reader(bootstrap_servers, topic) as consumer:
