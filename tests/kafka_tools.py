@@ -218,6 +218,27 @@ async def read_to_the_end(
             raise AssertionError(f"the output could not be read to its end within {deadline_s:g} s")
 
 
+async def leaders(bootstrap_servers: str, topic: str) -> dict[int, int]:
+    """The broker that leads each partition of a topic."""
+    async with _admin(bootstrap_servers) as admin:
+        (described,) = await admin.describe_topics([topic])
+        return {each["partition"]: each["leader"] for each in described["partitions"]}
+
+
+async def coordinator(bootstrap_servers: str, group: str) -> int:
+    """The broker that coordinates a group."""
+    async with _admin(bootstrap_servers) as admin:
+        return int(await admin.find_coordinator(group))
+
+
+async def all_in_sync(bootstrap_servers: str) -> bool:
+    """Whether every replica of every topic, Kafka's own included, has caught up with its leader."""
+    async with _admin(bootstrap_servers) as admin:
+        described = await admin.describe_topics()
+        partitions = [each for topic in described for each in topic["partitions"]]
+        return all(sorted(each["isr"]) == sorted(each["replicas"]) for each in partitions)
+
+
 async def topic_configs(bootstrap_servers: str, topic: str) -> dict[str, str]:
     """A topic's settings, in Kafka's names."""
     async with _admin(bootstrap_servers) as admin:

@@ -53,9 +53,7 @@ async def zombie(stage: Stage) -> None:
             most = max(most, await sleep_and_wake(stage, stage.rng.choice(workers), workers, repeaters))
     stage.fact(f"most that a zombie published after the new owner had: {most}")
     allowed = 0 if stage.exactly_once else IN_FLIGHT
-    stage.promise(
-        most <= allowed, f"a zombie repeats at most {allowed} outputs of others (it was {most})"
-    )
+    stage.promise(most <= allowed, f"a zombie repeats at most {allowed} outputs of others (it was {most})")
 
 
 async def sleep_and_wake(
