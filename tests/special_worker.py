@@ -5,6 +5,7 @@ Everything else is the real thing: settings from the environment, log, exit code
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
@@ -71,6 +72,30 @@ class GatedSession(FreeSession):
         return super().predict(ids, lengths)
 
 
+class SlowFirstSession(GatedSession):
+    """The first batch waits for the file named by ``TEST_GATE``; the others do not."""
+
+    def __init__(self, gate: Path) -> None:
+        super().__init__(gate)
+        self._calls = itertools.count()
+
+    def predict(self, ids: Ids, lengths: Lengths) -> Scores:
+        first = next(self._calls) == 0
+        return super().predict(ids, lengths) if first else FreeSession.predict(self, ids, lengths)
+
+
+class BugOnceSession(FreeSession):
+    """Raises on the first batch what no session is meant to raise."""
+
+    def __init__(self) -> None:
+        self._calls = itertools.count()
+
+    def predict(self, ids: Ids, lengths: Lengths) -> Scores:
+        if next(self._calls) == 0:
+            raise RuntimeError("a bug in the session")
+        return super().predict(ids, lengths)
+
+
 class PoisonedSession(FreeSession):
     """Fails on any batch with a review that has all of the given tokens, and on no other."""
 
@@ -97,6 +122,10 @@ def load(kind: str, settings: Settings, metrics: Metrics) -> Model:
             session = HangingSession()
         case "gated":
             session = GatedSession(Path(os.environ[GATE_VARIABLE]))
+        case "slow-first":
+            session = SlowFirstSession(Path(os.environ[GATE_VARIABLE]))
+        case "bug-once":
+            session = BugOnceSession()
         case "poisoned":
             session = PoisonedSession([int(number) for number in tokenizer.encode_many([POISON])[0].ids[1:-1]])
         case _:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,14 +197,16 @@ class Workers:
         servers: str | None,
         *,
         special: str | None = None,
+        program: Path = SPECIAL,
+        arguments: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
         **settings: object,
     ) -> WorkerProcess:
-        """Start a worker: the console script, or `special_worker.py` with the named model.
+        """Start a worker: the console script, or `program` with the named model and further `arguments`.
 
         `settings` that are None are left out; `variables` come into its environment as they are.
         """
-        command = [sys.executable, str(SPECIAL), special] if special else [str(CONSOLE_SCRIPT), "run"]
+        command = [sys.executable, str(program), special, *arguments] if special else [str(CONSOLE_SCRIPT), "run"]
         given = {
             "bootstrap_servers": servers,
             "input_topic": self.names.input,
