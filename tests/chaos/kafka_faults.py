@@ -9,8 +9,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
-UNWRITABLE = {"min.insync.replicas": "2"}
-"""With these settings a topic of one replica takes nothing: producers hear NotEnoughReplicas, and try again."""
+UNWRITABLE = {"max.message.bytes": "1"}
+"""With these settings a topic takes nothing: producers hear that each record is too large."""
 
 
 async def set_topic(servers: str, topic: str, settings: Mapping[str, str]) -> None:

@@ -13,13 +13,13 @@ from tests.chaos import situations
 from tests.chaos.situations import Situation, played
 from worker.devkafka import Cluster
 
-MAX_REPEATS = {situations.head_held_behind_a_gap: 21}
-"""Outputs that a kill may repeat: those that were published and not committed. Nothing else repeats anything."""
+MAX_REPEATS = {situations.dead_letter_refused_behind_a_gap: 21}
+"""Outputs that were published and could not be committed. Nothing else repeats anything."""
 TRAPS = [
-    ("acknowledge-at-intake", situations.head_held_behind_a_gap, "lost"),
-    ("step-over-head", situations.head_held_behind_a_gap, "lost"),
-    ("gap-marks-next", situations.head_held_behind_a_gap, "lost"),
-    ("reads-uncommitted", situations.head_held_behind_a_gap, "unknown"),
+    ("acknowledge-at-intake", situations.dead_letter_refused_behind_a_gap, "lost"),
+    ("step-over-head", situations.dead_letter_refused_behind_a_gap, "lost"),
+    ("gap-marks-next", situations.dead_letter_refused_behind_a_gap, "lost"),
+    ("reads-uncommitted", situations.dead_letter_refused_behind_a_gap, "unknown"),
     ("stale-acknowledged", situations.rebalance_with_reviews_in_flight, "lost"),
     ("old-generation-published", situations.rebalance_with_reviews_in_flight, "repeated"),
     ("skips-on-error", situations.session_with_a_bug, "lost"),
