@@ -3,6 +3,7 @@
 #   make demo     a real Kafka, the worker, and reviews classified as they arrive
 #   make test     the whole test suite, against a real Kafka
 #   make check    linters, types, import contract, reference pages
+#   make chaos    faults on purpose: kills, cut networks, lost brokers; report in build/chaos/
 #   make bench    the benchmarks; results in build/bench/
 #   make bench-model  one ALBERT-base, computed in the ways that people would choose from
 #   make bench-gpu  the model on an NVIDIA GPU, or what is missing for it
@@ -11,7 +12,7 @@
 PY := .venv/bin/python
 CODE := worker tests
 
-.PHONY: demo test check format reference bench bench-model bench-gpu wheel clean
+.PHONY: demo test check format reference chaos bench bench-model bench-gpu wheel clean
 
 demo: .venv/.installed-demo
 	@$(PY) -m worker.cli demo $(ARGS)
@@ -32,6 +33,9 @@ format: .venv/.installed-test
 
 reference: .venv/.installed-test
 	$(PY) -m worker.cli.reference
+
+chaos: .venv/.installed-test
+	@PYTHONPATH=.:tests $(PY) -m tests.chaos $(ARGS)
 
 bench: .venv/.installed-test
 	$(PY) -m tests.benchmarks.bench_stream $(ARGS)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, for_code
 from aiokafka.structs import RecordMetadata
@@ -21,7 +21,7 @@ DEADLINE_S = 30.0
 RETRY_PAUSE_S = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Message:
     """One record to produce."""
 
@@ -59,6 +59,19 @@ async def delete_topics(bootstrap_servers: str, *names: str) -> None:
     """Delete topics; returns when the controller has accepted it."""
     async with _admin(bootstrap_servers) as admin:
         await admin.delete_topics(list(names))
+
+
+async def create_partitions(bootstrap_servers: str, topic: str, total: int) -> None:
+    """Let a topic grow to `total` partitions and wait until they can be used; raises KafkaError when refused."""
+    async with _admin(bootstrap_servers) as admin, asyncio.timeout(DEADLINE_S):
+        response = await admin.create_partitions({topic: NewPartitions(total)})
+        for name, code, message in response.topic_errors:
+            if code:
+                raise for_code(code)(f"{name}: {message}")
+        while True:
+            if await _have_leaders(admin, [topic], total):
+                return
+            await asyncio.sleep(RETRY_PAUSE_S)
 
 
 async def produce(
@@ -107,7 +120,8 @@ async def consume_all(
     """
     seen: list[ConsumerRecord] = []
     try:
-        async with asyncio.timeout(deadline_s), _reader(bootstrap_servers, topic, read_committed) as consumer:
+        reading = reader(bootstrap_servers, topic, read_committed=read_committed)
+        async with asyncio.timeout(deadline_s), reading as consumer:
             done = await _condition(consumer, seen, count, until)
             while not await done():
                 for records in (await consumer.getmany(timeout_ms=100)).values():
@@ -143,8 +157,57 @@ async def committed_offsets(bootstrap_servers: str, group: str) -> dict[TopicPar
 
 async def end_offsets(bootstrap_servers: str, topic: str) -> dict[TopicPartition, int]:
     """The offset after the last record of each partition."""
-    async with _reader(bootstrap_servers, topic, read_committed=False) as consumer:
+    async with reader(bootstrap_servers, topic) as consumer:
         return await consumer.end_offsets(consumer.assignment())
+
+
+@asynccontextmanager
+async def reader(
+    bootstrap_servers: str,
+    *topics: str,
+    read_committed: bool = False,
+    positions: Mapping[TopicPartition, int] | None = None,
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group, for all partitions of topics that exist; at `positions`, else at the beginning."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed" if read_committed else "read_uncommitted",
+        fetch_max_wait_ms=100,
+    )
+    async with consumer, _admin(bootstrap_servers) as admin:
+        partitions = []
+        for described in await admin.describe_topics(list(topics)):
+            if described["error_code"]:
+                raise KafkaError(f"{described['topic']}: {for_code(described['error_code']).__name__}")
+            partitions += [TopicPartition(described["topic"], each["partition"]) for each in described["partitions"]]
+        consumer.assign(partitions)
+        for partition in partitions:
+            if positions and partition in positions:
+                consumer.seek(partition, positions[partition])
+        yield consumer
+
+
+async def read_to_the_end(
+    consumer: AIOKafkaConsumer, positions: dict[TopicPartition, int], deadline_s: float = DEADLINE_S
+) -> AsyncIterator[ConsumerRecord]:
+    """What a `reader` has not read yet, up to the end of each partition as it is now; keeps `positions` up to date.
+
+    Raises AssertionError when the deadline passes first.
+    """
+    until = asyncio.get_running_loop().time() + deadline_s
+    ends = await consumer.end_offsets(consumer.assignment())
+    while True:
+        for records in (await consumer.getmany(timeout_ms=20)).values():
+            for record in records:
+                yield record
+        for partition in ends:
+            positions[partition] = await consumer.position(partition)
+        if all(positions[partition] >= end for partition, end in ends.items()):
+            return
+        if asyncio.get_running_loop().time() > until:
+            raise AssertionError(f"the output could not be read to its end within {deadline_s:g} s")
 
 
 async def topic_configs(bootstrap_servers: str, topic: str) -> dict[str, str]:
@@ -212,21 +275,3 @@ async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
         yield admin
     finally:
         await admin.close()
-
-
-@asynccontextmanager
-async def _reader(bootstrap_servers: str, topic: str, read_committed: bool) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group, at the beginning of all partitions of a topic that exists."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        isolation_level="read_committed" if read_committed else "read_uncommitted",
-        fetch_max_wait_ms=100,
-    )
-    async with consumer, _admin(bootstrap_servers) as admin:
-        (described,) = await admin.describe_topics([topic])
-        if described["error_code"]:
-            raise KafkaError(f"{topic}: {for_code(described['error_code']).__name__}")
-        consumer.assign([TopicPartition(topic, each["partition"]) for each in described["partitions"]])
-        yield consumer

@@ -5,7 +5,6 @@ Everything else is the real thing: settings from the environment, log, exit code
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 import threading
@@ -13,6 +12,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+from marked_reviews import MARKED_REVIEW_S, POSITIVE
+from session_faults import FAULTS, Fault, poisoned
 
 from worker.cli.commands import exit_code
 from worker.errors import InferenceError, WorkerError
@@ -20,10 +21,11 @@ from worker.faust_app import run_worker
 from worker.faust_app.model import Model, batch_limits
 from worker.inference import Artifact
 from worker.inference.scores import Scores
-from worker.inference.session import Ids, Lengths
+from worker.inference.session import EMPTY_REVIEW_IDS, Ids, Lengths
 from worker.logs import configure_logging
 from worker.metrics import Metrics
 from worker.settings import Settings
+from worker.tokenization import Tokenizer
 
 GATE_VARIABLE = "TEST_GATE"  # as in worker_process.py
 POISON = "xylophone"
@@ -72,30 +74,6 @@ class GatedSession(FreeSession):
         return super().predict(ids, lengths)
 
 
-class SlowFirstSession(GatedSession):
-    """The first batch waits for the file named by ``TEST_GATE``; the others do not."""
-
-    def __init__(self, gate: Path) -> None:
-        super().__init__(gate)
-        self._calls = itertools.count()
-
-    def predict(self, ids: Ids, lengths: Lengths) -> Scores:
-        first = next(self._calls) == 0
-        return super().predict(ids, lengths) if first else FreeSession.predict(self, ids, lengths)
-
-
-class BugOnceSession(FreeSession):
-    """Raises on the first batch what no session is meant to raise."""
-
-    def __init__(self) -> None:
-        self._calls = itertools.count()
-
-    def predict(self, ids: Ids, lengths: Lengths) -> Scores:
-        if next(self._calls) == 0:
-            raise RuntimeError("a bug in the session")
-        return super().predict(ids, lengths)
-
-
 class PoisonedSession(FreeSession):
     """Fails on any batch with a review that has all of the given tokens, and on no other."""
 
@@ -106,6 +84,55 @@ class PoisonedSession(FreeSession):
         if any(np.isin(self._poison, row).all() for row in ids):
             raise InferenceError("this cannot be computed")
         return super().predict(ids, lengths)
+
+
+class MarkedSession(FreeSession):
+    """Scores each review by the word of `marked_reviews` that is in it, and takes its time, like a real one.
+
+    Raises AssertionError, which is a bug, for a review without such a word.
+    """
+
+    def __init__(self, tokens: dict[int, float]) -> None:
+        self._tokens = np.array(list(tokens))
+        self._scores = np.array(list(tokens.values()), dtype=np.float32)
+
+    def warm_up(self) -> None:
+        """Nothing to do."""
+
+    def predict(self, ids: Ids, lengths: Lengths) -> Scores:
+        time.sleep(len(ids) * MARKED_REVIEW_S)
+        # The word is the last of the text: before [SEP].
+        last = np.asarray(ids)[np.arange(len(ids)), np.asarray(lengths) - 2]
+        found = last[:, None] == self._tokens
+        assert found.sum(axis=1).all(), "a review without a mark"
+        positive = self._scores[found.argmax(axis=1)]
+        return np.stack([1 - positive, positive], axis=1)
+
+
+class FaultySession(MarkedSession):
+    """The same, with something wrong with it (`session_faults`)."""
+
+    def __init__(self, tokens: dict[int, float], fault: Fault) -> None:
+        super().__init__(tokens)
+        self._fault = fault
+
+    def predict(self, ids: Ids, lengths: Lengths) -> Scores:
+        self._fault(ids)
+        if lengths.max() <= len(EMPTY_REVIEW_IDS):  # the runner asks whether the session works at all
+            return FreeSession.predict(self, ids, lengths)
+        return super().predict(ids, lengths)
+
+
+def marks(tokenizer: Tokenizer) -> dict[int, float]:
+    """The score of each word's token."""
+    encoded = tokenizer.encode_many(list(POSITIVE))
+    assert all(len(encoding.ids) == 3 for encoding in encoded), "each word must be one piece"
+    return {int(encoding.ids[1]): score for encoding, score in zip(encoded, POSITIVE.values(), strict=True)}
+
+
+def tokens_of(text: str, tokenizer: Tokenizer) -> list[int]:
+    """Its tokens, without those that frame a review."""
+    return [int(number) for number in tokenizer.encode_many([text])[0].ids[1:-1]]
 
 
 def load(kind: str, settings: Settings, metrics: Metrics) -> Model:
@@ -120,18 +147,20 @@ def load(kind: str, settings: Settings, metrics: Metrics) -> Model:
             session = BrokenSession()
         case "hanging":
             session = HangingSession()
+        case "marked":
+            session = MarkedSession(marks(tokenizer))
         case "gated":
             session = GatedSession(Path(os.environ[GATE_VARIABLE]))
-        case "slow-first":
-            session = SlowFirstSession(Path(os.environ[GATE_VARIABLE]))
-        case "bug-once":
-            session = BugOnceSession()
         case "poisoned":
-            session = PoisonedSession([int(number) for number in tokenizer.encode_many([POISON])[0].ids[1:-1]])
+            session = PoisonedSession(tokens_of(POISON, tokenizer))
+        case "poisoned-marked":
+            session = FaultySession(marks(tokenizer), poisoned(tokens_of(POISON, tokenizer)))
+        case _ if kind in FAULTS:
+            session = FaultySession(marks(tokenizer), FAULTS[kind]())
         case _:
             raise ValueError(f"there is no model {kind!r}")
     limits = batch_limits(settings, "cpu", artifact.max_length)
-    return Model(f"{kind}@1", artifact.labels, tokenizer, session, limits)
+    return Model(f"{kind}@{os.getpid()}", artifact.labels, tokenizer, session, limits)
 
 
 def main(kind: str) -> int:

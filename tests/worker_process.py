@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,15 +198,15 @@ class Workers:
         *,
         special: str | None = None,
         program: Path = SPECIAL,
-        arguments: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
         **settings: object,
     ) -> WorkerProcess:
-        """Start a worker: the console script, or `program` with the named model and further `arguments`.
+        """Start a worker: the console script, or `special_worker.py` with the named model.
 
-        `settings` that are None are left out; `variables` come into its environment as they are.
+        `program` takes the place of `special_worker.py`; `settings` that are None are left out; `variables`
+        come into its environment as they are.
         """
-        command = [sys.executable, str(program), special, *arguments] if special else [str(CONSOLE_SCRIPT), "run"]
+        command = [sys.executable, str(program), special] if special else [str(CONSOLE_SCRIPT), "run"]
         given = {
             "bootstrap_servers": servers,
             "input_topic": self.names.input,
@@ -230,6 +230,11 @@ class Workers:
         worker = WorkerProcess(process, log_file, chosen)
         self.started.append(worker)
         return worker
+
+    def kill_all(self) -> None:
+        """Kill all that still run."""
+        for worker in self.started:
+            worker.kill()
 
     def close(self) -> None:
         """Kill all that still run, and print every log."""

@@ -7,7 +7,9 @@
     ├── RetriableError           a fault that may pass (broker away, session busy): try again with back-off
     │   ├── InferenceError       the session failed on a batch
     │   │   └── OutOfMemoryError the device ran out of memory: halve the token budget and try again
-    │   └── BrokerError          the broker is away, or answered that it cannot now
+    │   ├── BrokerError          the broker is away, or answered that it cannot now
+    │   └── TransactionError     a transaction could not be committed, or nobody knows whether it was
+    ├── FencedError              another member has taken over what this one published as
     ├── RecordTooLargeError      the broker does not take a record, or a batch of them, of this size
     └── FatalError               stop the process; `exit_code` says why
         ├── UsageError           wrong option or setting
@@ -95,6 +97,14 @@ class OutOfMemoryError(InferenceError):
 
 class BrokerError(RetriableError):
     """The broker is away, or answered that it cannot now."""
+
+
+class TransactionError(RetriableError):
+    """A transaction could not be committed, or nobody knows whether it was."""
+
+
+class FencedError(WorkerError):
+    """Another member has taken over what this one published as: nothing more may be published."""
 
 
 class RecordTooLargeError(WorkerError):

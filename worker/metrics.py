@@ -67,6 +67,7 @@ class Metrics:
         self.assigned_partitions = self._gauge("assigned_partitions", "Partitions assigned to this worker.")
         self.rebalances = self._counter("rebalances", "Assignments received.")
         self.commits = self._counter("commits", "Commits of offsets, by outcome.", ["outcome"])
+        self.transactions = self._counter("transactions", "Transactions (exactly once), by outcome.", ["outcome"])
         self.inference_failures = self._counter("inference_failures", "Failed computations, by kind.", ["kind"])
         self.retries = self._counter("retries", "Tries repeated after a fault that may pass, by stage.", ["stage"])
         self.broker_up = self._gauge("broker_up", "1 while the broker answers.")

@@ -19,6 +19,8 @@ from worker.overflow import DEFAULT_OVERFLOW, MOST_WINDOWS, Overflow, OverflowPo
 
 ENVIRONMENT_PREFIX = "REVIEWS_WORKER_"
 DEFAULT_PORT = 6066
+COMMIT_INTERVAL_S = 1.0
+TRANSACTION_INTERVAL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ def _without_kubernetes_link(value: object) -> object:
 Provider = Literal["auto", "cpu", "cuda"]
 Codec = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 LogFormat = Literal["auto", "human", "json"]
+Guarantee = Literal["at_least_once", "exactly_once"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -173,8 +176,12 @@ class FlowSettings(_Part):
     """Reviews that may be between intake and acknowledged output; beyond it the worker stops pulling."""
     max_in_flight_bytes: Annotated[int, Field(ge=1_000_000)] = 64 * 1024 * 1024
     """The same in bytes of key and value."""
-    commit_interval_s: PositiveSeconds = 1.0
-    """Time between two commits of offsets, in seconds."""
+    processing_guarantee: Guarantee = "at_least_once"
+    """What a crash may do: repeat some outputs, or nothing, since outputs and offsets share a transaction."""
+    commit_interval_s: PositiveSeconds | None = None
+    """Time between two commits of offsets, in seconds; without it 1, and 0.1 with ``exactly_once``."""
+    transaction_timeout_s: PositiveSeconds = 60.0
+    """The broker aborts a transaction that is open for so long, in seconds (``exactly_once``)."""
     grace_period_s: PositiveSeconds = 25.0
     """How long a stop waits for what is in flight, in seconds; keep it below the supervisor's own limit."""
     stall_timeout_s: PositiveSeconds = 120.0
@@ -183,6 +190,18 @@ class FlowSettings(_Part):
     """How often a failing session is tried again before the process exits."""
     retry_backoff_s: PositiveSeconds = 0.5
     """First pause between two tries, in seconds; it doubles each time, up to 30 s."""
+
+    @property
+    def exactly_once(self) -> bool:
+        """Whether outputs and offsets are committed in one transaction."""
+        return self.processing_guarantee == "exactly_once"
+
+    @property
+    def commit_every_s(self) -> float:
+        """Time between two commits in seconds."""
+        if self.commit_interval_s is not None:
+            return self.commit_interval_s
+        return TRANSACTION_INTERVAL_S if self.exactly_once else COMMIT_INTERVAL_S
 
 
 class DeadLetterSettings(_Part):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from ledger import Verdict
+from tests.chaos.situations import Situation, played
 
 from tests.chaos import situations
-from tests.chaos.situations import Situation, played
 from worker.devkafka import Cluster
 
 MAX_REPEATS = {situations.dead_letter_refused_behind_a_gap: 21}

@@ -1,4 +1,4 @@
-"""The fixture `world`: each test of this folder runs in memory and on a real Kafka."""
+"""The fixture `world`: each test of this folder runs in memory and on a real Kafka, at least once and exactly once."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ def kafka_to_break() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture(params=["fake", "kafka"])
+WORLDS = ["fake", "kafka", "fake-exactly_once", "kafka-exactly_once"]
+
+
+@pytest.fixture(params=WORLDS)
 async def world(request: pytest.FixtureRequest, tokenizer: Tokenizer, topic_names) -> AsyncIterator[World]:
     """Topics do not exist yet, no worker runs."""
     async with _world(request, tokenizer, topic_names, "kafka") as world:
         yield world
 
 
-@pytest.fixture(params=["fake", "kafka"])
+@pytest.fixture(params=WORLDS)
 async def breakable_world(request: pytest.FixtureRequest, tokenizer: Tokenizer, topic_names) -> AsyncIterator[World]:
     """The same, with a broker that may go away."""
     async with _world(request, tokenizer, topic_names, "kafka_to_break") as world:
@@ -43,8 +46,11 @@ async def breakable_world(request: pytest.FixtureRequest, tokenizer: Tokenizer, 
 
 @asynccontextmanager
 async def _world(request: pytest.FixtureRequest, tokenizer: Tokenizer, names, kafka: str) -> AsyncIterator[World]:
+    place, _, guarantee = request.param.partition("-")
+
     def settings(bootstrap_servers: str) -> Settings:
         return Settings(
+            processing_guarantee=guarantee or "at_least_once",
             bootstrap_servers=bootstrap_servers,
             group=names.group,
             input_topic=names.input,
@@ -60,7 +66,7 @@ async def _world(request: pytest.FixtureRequest, tokenizer: Tokenizer, names, ka
         )
 
     world: World
-    if request.param == "fake":
+    if place == "fake":
         world = FakeWorld(settings("nowhere:1"), tokenizer)
     else:
         cluster: Cluster = request.getfixturevalue(kafka)

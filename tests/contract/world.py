@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import kafka_tools
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
 from kafka_tools import Message
 
 from worker.batching import BatchLimits
@@ -139,6 +141,15 @@ class World(ABC):
             worker.session.release()
             worker.worker.request_stop()
         await asyncio.gather(*(worker.task for worker in self.workers), return_exceptions=True)
+        if self.settings.exactly_once:
+            await self._check_repeats()
+
+    async def _check_repeats(self) -> None:
+        for topic in (self.settings.output_topic, self.settings.dead_letter_topic):
+            with contextlib.suppress(KafkaError):  # a test that has not created it
+                counts = Counter(record.source for record in await self.read(topic))
+                repeated = [source for source, count in counts.items() if count > 1]
+                assert not repeated, f"{topic} has {len(repeated)} sources more than once, first {repeated[:5]}"
 
     @abstractmethod
     def _build(self, session: FakeSession, settings: Settings) -> WorkerService | FakeWorker: ...
@@ -310,7 +321,9 @@ class KafkaWorld(World):
         await kafka_tools.produce(self.servers, self.settings.input_topic, placed)
 
     async def read(self, topic: str, count: int | None = None) -> list[Out]:
-        records = await kafka_tools.consume_all(self.servers, topic, count=count, deadline_s=DEADLINE_S)
+        records = await kafka_tools.consume_all(
+            self.servers, topic, count=count, deadline_s=DEADLINE_S, read_committed=True
+        )
         return [
             Out(each.partition, each.key, each.value, tuple(each.headers), each.timestamp)
             for each in sorted(records, key=lambda record: (record.partition, record.offset))

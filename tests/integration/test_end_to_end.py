@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import kafka_tools
 import pytest
 from aiokafka import ConsumerRecord
+from audit import source_of_dead_letter, source_of_output
 from conftest import TopicNames
 from jsonschema import Draft202012Validator
 from kafka_tools import Message
-from ledger import Ledger, source_of_dead_letter, source_of_output
+from ledger import Ledger
 from worker_process import CONSOLE_SCRIPT, REPOSITORY, WorkerProcess, workers_for
 
 from worker.devkafka import Cluster

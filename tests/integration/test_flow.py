@@ -8,8 +8,9 @@ from collections import defaultdict
 import kafka_tools
 import pytest
 from aiokafka import AIOKafkaProducer
+from audit import source_of_output
 from kafka_tools import Message
-from ledger import Ledger, source_of_output
+from ledger import Ledger
 from record_batches import codecs_of
 from special_worker import POISON
 from worker_process import Gate, Workers, eventually

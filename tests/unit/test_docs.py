@@ -36,7 +36,7 @@ README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 PAGES = [README, *sorted(DOCS.glob("*.md"))]
 
-NO_SETTINGS = {
+NO_SETTINGS = {"at_least_once", "exactly_once",
     # members of events and of results, headers, values of settings
     "review_id", "classified_at", "max_length", "label", "source", "head_tail",
     # Faust's and Kafka's own words

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from aiokafka import ConsumerRecord
+from audit import extended_only
 from conftest import TopicNames
 from kafka_tools import Message
-from ledger import Ledger, extended_only
+from ledger import Ledger
 
 RESULT = b'"sentiment":{"label":"pos"}'
 

@@ -1,4 +1,4 @@
-"""Publishes results and dead letters in input order, and says what is acknowledged.
+"""Publishes results and dead letters in input order, at least once, and says what is acknowledged.
 
 Each output partition has a lane (`worker.delivery.lane`); what one input partition yields goes into its lane in input
 order, and lanes do not wait for each other.
@@ -7,20 +7,17 @@ order, and lanes do not wait for each other.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from worker.clock import Clock
-from worker.delivery.dead_letters import DeadLetterFuse
-from worker.delivery.lane import Item, Lane, Owner
-from worker.delivery.outputs import OutputWriter, record_bytes
-from worker.errors import DeliveryError, Reason, RecordError
+from worker.delivery.lane import Lane
+from worker.delivery.outcomes import Item, Outcomes
+from worker.delivery.transactions import NewTransactions
 from worker.metrics import Metrics
-from worker.records import TOMBSTONE, Entry, OutputRecord
-
-logger = logging.getLogger(__name__)
+from worker.pipeline.protocols import Owner
+from worker.records import Entry, OutputRecord, TopicPartition
 
 
 class Publisher(Protocol):
@@ -44,21 +41,28 @@ class RecordCollector:
         self,
         *,
         publisher: Publisher,
-        writer: OutputWriter,
-        fuse: DeadLetterFuse,
+        new_transactions: NewTransactions,
+        outcomes: Outcomes,
         clock: Clock,
         metrics: Metrics,
-        on_acknowledged: Callable[[], None],
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._publisher = publisher
-        self._writer = writer
-        self._fuse = fuse
+        self._new_transactions = new_transactions
+        self._outcomes = outcomes
         self._clock = clock
         self._metrics = metrics
-        self._on_acknowledged = on_acknowledged
         self._on_failure = on_failure
         self._lanes: dict[tuple[str, int], Lane] = {}
+
+    async def take_over(self, partitions: Collection[TopicPartition]) -> None:
+        """Fence whoever published exactly once what comes of `partitions`: a transaction of theirs may be open."""
+        for partition in partitions:
+            transactions = self._new_transactions(partition)
+            try:
+                await transactions.open()
+            finally:
+                await transactions.close()
 
     def send(self, entries: Sequence[Entry], owner: Owner) -> None:
         """Publish the outcomes of entries of one partition, in this order; raises FuseError.
@@ -66,19 +70,9 @@ class RecordCollector:
         When the fuse blows, the entries before the last straw are still published.
         """
         lanes: dict[tuple[str, int], list[Item]] = defaultdict(list)
-        classified = 0
         try:
-            for entry, output in zip(entries, self._writer.write(entries), strict=True):
-                outcome = entry.outcome
-                if isinstance(outcome, RecordError):
-                    self._fuse.record_classified(classified)
-                    classified = 0
-                    logger.debug("dead letter: %s: %s", entry.record.source, outcome)
-                    self._fuse.record(True, outcome.reason)
-                else:
-                    classified += 1
-                lanes[output.topic, output.partition].append((output, entry, owner))
-            self._fuse.record_classified(classified)
+            for item in self._outcomes.write(entries, owner):
+                lanes[item[0].topic, item[0].partition].append(item)
         finally:
             for (topic, partition), items in lanes.items():
                 self._lane(topic, partition).extend(items)
@@ -87,6 +81,9 @@ class RecordCollector:
         """Wait until everything sent before is acknowledged or dropped."""
         for lane in list(self._lanes.values()):
             await lane.flush()
+
+    def retire(self) -> None:
+        """The assignment is over. Lanes belong to output partitions and stay: they drop what belongs to it."""
 
     async def stop(self) -> None:
         """Stop all lanes; what is not acknowledged by now stays unacknowledged."""
@@ -104,23 +101,14 @@ class RecordCollector:
         count = await self._publisher.publish(topic, partition, [item[0] for item in items], lambda: owner.closed)
         if not count:
             return 0
-        now = self._clock.monotonic()
-        self._metrics.publish_seconds.observe(now - started_at)
-        self._acknowledge(items[:count], now)
+        self._metrics.publish_seconds.observe(self._clock.monotonic() - started_at)
+        self._outcomes.acknowledged(items[:count])
         return count
 
     def refuse(self, item: Item) -> None:
         """See `worker.delivery.lane.LaneEvents`. A dead letter that is refused stops the worker: DeliveryError."""
-        output, entry, owner = item
-        size_bytes = record_bytes(output)
-        if self._writer.is_dead_letter(output):
-            raise DeliveryError(
-                f"the dead letter for {entry.record.source} has {size_bytes} bytes, more than"
-                f" {output.topic} takes; raise its max.message.bytes and start the worker again"
-            )
-        self._fuse.record(True, Reason.OUTPUT_TOO_LARGE)
-        letter = self._writer.refuse_as_too_large(entry, size_bytes, f"the broker takes for {output.topic}")
-        self._lane(letter.topic, letter.partition).extend(((letter, entry, owner),))
+        letter = self._outcomes.refused(item)
+        self._lane(letter[0].topic, letter[0].partition).extend((letter,))
 
     def fail(self, error: BaseException) -> None:
         """See `worker.delivery.lane.LaneEvents`."""
@@ -133,24 +121,3 @@ class RecordCollector:
         if lane is None:
             lane = self._lanes[topic, partition] = Lane(topic, partition, self, self._clock)
         return lane
-
-    def _acknowledge(self, items: Sequence[Item], now: float) -> None:
-        oldest = items[0][1]
-        self._metrics.worker_seconds.observe(now - oldest.arrived_at)
-        self._metrics.end_to_end_seconds.observe(max(0.0, now - oldest.waiting_since))
-        classified = first = 0
-        owner, partition = items[0][2], oldest.record.partition
-        for index, (_, entry, entry_owner) in enumerate(items):
-            if entry_owner is not owner or entry.record.partition != partition:
-                owner.acknowledged(partition, [item[1] for item in items[first:index]])
-                owner, partition, first = entry_owner, entry.record.partition, index
-            outcome = entry.outcome
-            if isinstance(outcome, RecordError):
-                self._metrics.dead_letters.labels(outcome.reason.value).inc()
-            elif outcome is TOMBSTONE:
-                self._metrics.tombstones.inc()
-            else:
-                classified += 1
-        owner.acknowledged(partition, [item[1] for item in items[first:]])
-        self._metrics.events_out.inc(classified)
-        self._on_acknowledged()

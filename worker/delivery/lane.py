@@ -10,8 +10,8 @@ from itertools import islice
 from typing import Protocol
 
 from worker.clock import Clock
+from worker.delivery.outcomes import Item
 from worker.errors import RecordTooLargeError
-from worker.records import Entry, OutputRecord, TopicPartition
 
 logger = logging.getLogger(__name__)
 
@@ -23,19 +23,6 @@ LATE_S = 1.0
 """A group has a cost of its own, whatever is in it: a batch, its share of a request, its acknowledgement. So a lane
 under load sends one at each multiple of the interval on the clock, all lanes together; the longer interval where the
 oldest event is `LATE_S` old already, as all are under a backlog. A lane that was idle sends at once."""
-
-
-class Owner(Protocol):
-    """Who is told of acknowledgements; nothing of a closed owner is published."""
-
-    @property
-    def closed(self) -> bool: ...
-
-    def acknowledged(self, partition: TopicPartition, entries: Sequence[Entry]) -> None: ...
-
-
-Item = tuple[OutputRecord, Entry, Owner]
-"""What to publish, what it came from, and who wants to know. A plain tuple: one is made for every record."""
 
 
 class LaneEvents(Protocol):

@@ -12,6 +12,7 @@ from worker.devkafka import artefacts, external
 from worker.devkafka.cluster import Cluster, DevKafkaError, Kind, Say
 from worker.devkafka.containers import container_cluster
 from worker.devkafka.local import LocalCluster, local_cluster
+from worker.devkafka.properties import Overrides
 from worker.devkafka.recording import with_recording
 
 SERVERS_VARIABLE = "KAFKA_BOOTSTRAP_SERVERS"
@@ -32,7 +33,7 @@ def kafka_cluster(
     brokers: int = 1,
     *,
     kind: Literal["local"],
-    properties: Mapping[str, str] | None = None,
+    properties: Overrides | None = None,
     cache: Path | None = None,
     say: Say = ...,
 ) -> AbstractContextManager[LocalCluster]: ...
@@ -53,7 +54,7 @@ def kafka_cluster(
     brokers: int = 1,
     *,
     kind: Kind | None = None,
-    properties: Mapping[str, str] | None = None,
+    properties: Overrides | None = None,
     cache: Path | None = None,
     say: Say = lambda line: None,
 ) -> AbstractContextManager[Cluster]:
@@ -61,7 +62,8 @@ def kafka_cluster(
 
     Without `kind` it is the configured one (``KAFKA_BOOTSTRAP_SERVERS``), else a container, else local brokers.
     ``kind="local"`` forces brokers of our own, which may be killed. `properties` are broker settings for a cluster
-    that is started here. Downloads are kept in `cache`; `say` is told about what takes long.
+    that is started here; for brokers of our own they may be a function from the `Node` to its settings. Downloads are
+    kept in `cache`; `say` is told about what takes long.
     Raises ValueError for another number of brokers than 1 or 3, and DevKafkaError when there is no Kafka to be had.
     """
     if brokers not in SIZES:
@@ -72,6 +74,8 @@ def kafka_cluster(
     folder = cache or artefacts.cache_folder(os.environ, Path.home())
     if chosen == "local":
         return _local(folder, brokers, properties or {}, say)
+    if callable(properties):
+        raise TypeError("settings for each broker are for brokers of our own: kind='local'")
     return _container(folder, properties or {}, say, strict=kind is not None)
 
 
@@ -85,7 +89,7 @@ def _configured(servers: str, brokers: int) -> Iterator[Cluster]:
 
 
 @contextmanager
-def _local(folder: Path, brokers: int, properties: Mapping[str, str], say: Say) -> Iterator[LocalCluster]:
+def _local(folder: Path, brokers: int, properties: Overrides, say: Say) -> Iterator[LocalCluster]:
     fetched = with_recording(artefacts.fetch(folder, say), folder, say)
     say(f"starting Apache Kafka {artefacts.KAFKA_VERSION} with {brokers} broker(s)")
     with local_cluster(fetched, brokers, properties) as cluster:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from worker.devkafka import ports, readiness
 from worker.devkafka.artefacts import Artefacts
 from worker.devkafka.broker import Broker, PortTakenError
 from worker.devkafka.cluster import Cluster, DevKafkaError
-from worker.devkafka.properties import Node, random_id, render, server_properties
+from worker.devkafka.properties import Node, Overrides, random_id, render, server_properties
 from worker.devkafka.reaper import Reaper
 
 START_TIMEOUT_S = 90.0
@@ -22,7 +22,7 @@ ATTEMPTS = 3
 class LocalCluster(Cluster):
     """Brokers 1 to n, each a controller too. Their data outlives a broker, not the cluster."""
 
-    def __init__(self, artefacts: Artefacts, brokers: int, properties: Mapping[str, str]) -> None:
+    def __init__(self, artefacts: Artefacts, brokers: int, properties: Overrides) -> None:
         picked = ports.pick(2 * brokers)
         nodes = [Node(i + 1, picked[2 * i], picked[2 * i + 1], random_id()) for i in range(brokers)]
         super().__init__("local", ",".join(node.address for node in nodes), brokers)
@@ -105,7 +105,7 @@ class LocalCluster(Cluster):
 
 
 @contextmanager
-def local_cluster(artefacts: Artefacts, brokers: int, properties: Mapping[str, str]) -> Iterator[LocalCluster]:
+def local_cluster(artefacts: Artefacts, brokers: int, properties: Overrides) -> Iterator[LocalCluster]:
     """Start a cluster here, hand it out, and stop it whatever happens."""
     cluster = _start(artefacts, brokers, properties)
     try:
@@ -114,7 +114,7 @@ def local_cluster(artefacts: Artefacts, brokers: int, properties: Mapping[str, s
         cluster.close()
 
 
-def _start(artefacts: Artefacts, brokers: int, properties: Mapping[str, str]) -> LocalCluster:
+def _start(artefacts: Artefacts, brokers: int, properties: Overrides) -> LocalCluster:
     for attempt in range(1, ATTEMPTS + 1):
         cluster = LocalCluster(artefacts, brokers, properties)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,10 @@ class Node:
         return f"{self.id}@{self.controller_address}:{self.directory_id}"
 
 
+Overrides = Mapping[str, str] | Callable[[Node], Mapping[str, str]]
+"""Settings for all brokers alike, or for each its own."""
+
+
 def random_id() -> str:
     """An id as Kafka writes it: 22 characters of URL-safe base64, the first of them never a dash."""
     while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
@@ -43,7 +47,7 @@ def random_id() -> str:
     return text
 
 
-def server_properties(node: Node, nodes: Sequence[Node], data: Path, overrides: Mapping[str, str]) -> dict[str, str]:
+def server_properties(node: Node, nodes: Sequence[Node], data: Path, overrides: Overrides) -> dict[str, str]:
     """The settings of `node` in the cluster of `nodes`, with its data in `data`; `overrides` win."""
     replicas = min(3, len(nodes))
     in_sync = 2 if replicas == 3 else 1
@@ -61,7 +65,7 @@ def server_properties(node: Node, nodes: Sequence[Node], data: Path, overrides: 
         "min.insync.replicas": str(in_sync),
         **_internal_topics(replicas, in_sync),
         **_BEHAVIOUR,
-        **overrides,
+        **(overrides(node) if callable(overrides) else overrides),
     }
 
 

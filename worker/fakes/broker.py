@@ -43,6 +43,7 @@ class FakeBroker:
         self._logs: dict[TopicPartition, _Log] = {}
         self._max_batch_bytes: dict[str, int] = {}
         self._committed: dict[str, dict[TopicPartition, int]] = {}
+        self._epochs: dict[str, int] = {}
         self._back = asyncio.Event()
         self._back.set()
         self._changed = asyncio.Event()
@@ -96,12 +97,16 @@ class FakeBroker:
         """
         outputs = list(outputs)
         self.check_back()
-        size_bytes, limit = batch_bytes(outputs), self._max_batch_bytes[partition.topic]
-        if size_bytes > limit:
-            raise RecordTooLargeError(f"a batch of {size_bytes} bytes; {partition.topic} takes {limit}")
+        self.check_batch(partition, outputs)
         for output in outputs:
             timestamp_ms = output.timestamp_ms if output.timestamp_ms >= 0 else None
             self.append(partition, output.value, key=output.key, headers=output.headers, timestamp_ms=timestamp_ms)
+
+    def check_batch(self, partition: TopicPartition, outputs: Iterable[OutputRecord]) -> None:
+        """Raises RecordTooLargeError for a batch that is larger than the topic takes."""
+        size_bytes, limit = batch_bytes(outputs), self._max_batch_bytes[partition.topic]
+        if size_bytes > limit:
+            raise RecordTooLargeError(f"a batch of {size_bytes} bytes; {partition.topic} takes {limit}")
 
     def skip_offsets(self, partition: TopicPartition, count: int = 1) -> None:
         """Use up offsets without a record, as transaction markers do."""
@@ -146,6 +151,18 @@ class FakeBroker:
     def committed(self, group: str) -> dict[TopicPartition, int]:
         """Next offsets that the group has stored."""
         return dict(self._committed.get(group, {}))
+
+    # --- transactional identities ---------------------------------------------------------------------------------
+
+    def open_identity(self, identity: str) -> int:
+        """Answers the new epoch of a transactional id; who had it before is fenced. Raises BrokerError while away."""
+        self.check_back()
+        self._epochs[identity] = self._epochs.get(identity, -1) + 1
+        return self._epochs[identity]
+
+    def epoch(self, identity: str) -> int | None:
+        """The epoch that a transactional id is at now."""
+        return self._epochs.get(identity)
 
     # --- switches ---------------------------------------------------------------------------------------------------
 

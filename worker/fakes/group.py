@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from worker.fakes.broker import FakeBroker, StoredRecord
@@ -27,6 +27,14 @@ class Source(Protocol):
     def closed(self) -> None: ...
 
     async def intake(self, chunk: Chunk) -> None: ...
+
+
+class Delivery(Protocol):
+    """What a member needs of what publishes."""
+
+    async def take_over(self, partitions: Collection[TopicPartition]) -> None: ...
+
+    def retire(self) -> None: ...
 
 
 class FakeGroup:
@@ -87,6 +95,8 @@ class FakeMember:
         self._chunk_records = chunk_records
         self._flush_timeout_s = flush_timeout_s
         self._source: Source | None = None
+        self._delivery: Delivery | None = None
+        self._beginning: asyncio.Task[None] | None = None
         self._feeding: asyncio.Task[Any] | None = None
         self._positions: dict[TopicPartition, int] = {}
         self._follows: dict[TopicPartition, int | None] = {}
@@ -96,9 +106,10 @@ class FakeMember:
         self.handed_over = 0
         """Records given to the pipeline, repeats included."""
 
-    def feed(self, source: Source) -> None:
-        """Say which pipeline gets the chunks; before it joins."""
+    def feed(self, source: Source, delivery: Delivery | None = None) -> None:
+        """Say which pipeline gets the chunks, and what takes partitions over for it; before it joins."""
         self._source = source
+        self._delivery = delivery
 
     async def commit(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
         """See `worker.pipeline.protocols.Committer`; False as well for a member that is fenced or has left."""
@@ -125,11 +136,15 @@ class FakeMember:
     async def give_up(self) -> None:
         """Publish and commit what can be, and stop feeding. The order is that of the real transport."""
         self.generation += 1  # what is fetched from here on belongs to the next assignment
+        if self._beginning is not None:
+            self._beginning.cancel()
         if self.partitions:
             offsets = await self._pipeline.revoked(self._flush_timeout_s)
             if offsets and not self.fenced and not self._group.broker.is_away:
                 self._group.broker.commit(self._group.name, offsets)
         self._pipeline.closed()
+        if self._delivery is not None:
+            self._delivery.retire()
         await self._stop_feeding()
         self.partitions = ()
 
@@ -141,11 +156,15 @@ class FakeMember:
         self._positions = {partition: offset or 0 for partition, offset in start_offsets.items()}
         self._follows = dict.fromkeys(partitions)
         self._feeding = asyncio.create_task(self._feed(), name="feed")
-        asyncio.get_running_loop().call_soon(self._begin, self.generation, start_offsets)
+        self._beginning = asyncio.create_task(self._begin(self.generation, partitions), name="begin")
 
-    def _begin(self, generation: int, start_offsets: Mapping[TopicPartition, int | None]) -> None:
+    async def _begin(self, generation: int, partitions: tuple[TopicPartition, ...]) -> None:
+        """Fence, then read the committed offsets, as the real transport does."""
+        if self._delivery is not None:
+            await self._delivery.take_over(partitions)
+        committed = self._group.broker.committed(self._group.name)
         if generation == self.generation:
-            self._pipeline.assigned(generation, start_offsets)
+            self._pipeline.assigned(generation, {partition: committed.get(partition) for partition in partitions})
 
     @property
     def _pipeline(self) -> Source:

@@ -11,6 +11,7 @@ from worker.clock import Clock, SystemClock
 from worker.errors import BrokerError, ExitCode
 from worker.fakes.group import FakeGroup, FakeMember
 from worker.fakes.publisher import FakePublisher
+from worker.fakes.transactions import FakeTransactions, TransactionFaults
 from worker.faust_app.model import Model
 from worker.faust_app.parts import Surroundings, build_pipeline
 from worker.inference import Session
@@ -53,9 +54,19 @@ class FakeWorker:
         self.publisher = FakePublisher(group.broker)
         tokenizer = tokenizer.with_overflow(settings.reading)
         model = Model(identity, tuple(labels), tokenizer, session, _limits(settings, tokenizer))
-        around = Surroundings(clock or SystemClock(), self.metrics, self.progress, self.member, lambda _: False)
+        self.transactions = TransactionFaults()
+        self._rejoining: set[asyncio.Task[None]] = set()
+        around = Surroundings(
+            clock or SystemClock(),
+            self.metrics,
+            self.progress,
+            self.member,
+            lambda _: False,
+            lambda partition: FakeTransactions(group.broker, group.name, partition, self.transactions),
+            self._rejoin,
+        )
         self.pipeline, self.collector = build_pipeline(settings, model, self._layout(), self.publisher, around)
-        self.member.feed(self.pipeline)
+        self.member.feed(self.pipeline, self.collector if settings.exactly_once else None)
 
     def request_stop(self) -> None:
         """Stop soon: finish what is in flight, publish, commit, leave."""
@@ -89,6 +100,7 @@ class FakeWorker:
     async def kill(self) -> None:
         """End at once, as a process that is killed: nothing more is published or committed."""
         self.publisher.hold()
+        self.transactions.hold()
         await self.member.crash()
         self.pipeline.fail(RuntimeError("killed"))
         await self._stop_parts()
@@ -97,6 +109,20 @@ class FakeWorker:
         self.pipeline.closed()
         await self.pipeline.stop()
         await self.collector.stop()
+
+    def _rejoin(self) -> None:
+        task = asyncio.create_task(self._rejoined(), name="rejoin")
+        self._rejoining.add(task)
+        task.add_done_callback(self._rejoining.discard)
+
+    async def _rejoined(self) -> None:
+        """A member that was replaced without knowing joins anew; otherwise the group shares out again."""
+        if self.member.fenced:
+            await self.member.give_up()
+            self.member.fenced = False
+            await self._group.join(self.member)
+        else:
+            await self._group.rebalance()
 
     def _layout(self) -> TopicLayout:
         settings, broker = self._settings, self._group.broker

@@ -42,6 +42,7 @@ class FaustApp(faust.App):
     membership: Membership
     read_committed: bool
     from_beginning: bool
+    exactly_once: bool
     worker_loop: asyncio.AbstractEventLoop
 
     def _new_transport(self) -> Transport:
@@ -90,6 +91,7 @@ def build_app(settings: Settings, membership: Membership, intake: Intake) -> Fau
     app.membership = membership
     app.read_committed = settings.read_committed
     app.from_beginning = settings.from_beginning
+    app.exactly_once = settings.exactly_once
     app.worker_loop = asyncio.get_running_loop()
     topic = app.topic(settings.input_topic, key_serializer="raw", value_serializer="chunk", acks=False)
 

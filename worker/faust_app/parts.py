@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
 
@@ -12,7 +12,10 @@ from worker.batching import BatchQueue
 from worker.clock import Clock
 from worker.delivery.collector import Publisher, RecordCollector
 from worker.delivery.dead_letters import DeadLetterFuse
+from worker.delivery.outcomes import Outcomes
 from worker.delivery.outputs import Destination, OutputWriter, Partitioner
+from worker.delivery.transactional_collector import TransactionalCollector
+from worker.delivery.transactions import NewTransactions
 from worker.events import EventCodec, ResultWriter
 from worker.faust_app.model import Model
 from worker.inference import BatchRunner, RetryPolicy
@@ -21,7 +24,7 @@ from worker.offsets import OffsetTracker
 from worker.pipeline.flow_control import FlowControl
 from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.progress import Progress
-from worker.pipeline.protocols import Committer
+from worker.pipeline.protocols import Collector, Committer
 from worker.preparation import RecordPreparer
 from worker.records import TopicPartition
 from worker.settings import Settings
@@ -39,22 +42,40 @@ class Surroundings(NamedTuple):
     committer: Committer
     wait: Callable[[float], bool]
     """Pauses the inference thread for so many seconds; True as soon as the worker is stopping."""
+    new_transactions: NewTransactions
+    rejoin: Callable[[], None]
+    """Asks the group for an assignment anew."""
+
+
+class Delivery(Collector, Protocol):
+    """What publishes, and over which life."""
+
+    async def take_over(self, partitions: Collection[TopicPartition]) -> None:
+        """Make sure that nobody else publishes what comes of `partitions` any more; raises DeliveryError."""
+
+    def retire(self) -> None:
+        """The assignment is over."""
+
+    async def stop(self) -> None:
+        """Stop; what is not acknowledged by now stays unacknowledged."""
 
 
 class Parts(NamedTuple):
     """A pipeline, and the collector that has to be stopped with it."""
 
     pipeline: Pipeline[Any]
-    collector: RecordCollector
+    collector: Delivery
 
 
-def new_producer(settings: Settings) -> AIOKafkaProducer:
-    """An idempotent producer, acknowledged by all in-sync replicas; not started."""
+def new_producer(settings: Settings, transactional_id: str | None = None) -> AIOKafkaProducer:
+    """An idempotent producer, or a transactional one, acknowledged by all in-sync replicas; not started."""
     return AIOKafkaProducer(
         bootstrap_servers=settings.bootstrap_servers,
         client_id="reviews-worker",
         acks="all",
         enable_idempotence=True,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=round(settings.transaction_timeout_s * 1000),
         compression_type=None if settings.compression == "none" else settings.compression,
         max_batch_size=MAX_PRODUCER_BATCH_BYTES,
         max_request_size=max(MAX_PRODUCER_BATCH_BYTES, settings.max_output_bytes),
@@ -67,15 +88,42 @@ def build_pipeline(
     """Put the rooms together. Call it inside the event loop that the pipeline will run on."""
     loop = asyncio.get_running_loop()
     codec = EventCodec(settings.text_field, settings.result_field, settings.max_event_bytes)
-    collector = RecordCollector(
-        publisher=publisher,
+    outcomes = Outcomes(
         writer=_output_writer(settings, model, layout, codec, around.clock),
         fuse=DeadLetterFuse(settings.fuse_share, settings.fuse_window_reviews, settings.fuse_run_length),
         clock=around.clock,
         metrics=around.metrics,
         on_acknowledged=lambda: pipeline.acknowledged(),  # noqa: PLW0108 - it is made below
-        on_failure=lambda error: pipeline.fail(error),  # noqa: PLW0108
     )
+
+    def fenced(partition: TopicPartition) -> None:
+        pipeline.give_up(partition)
+        around.rejoin()
+
+    def failed(error: BaseException) -> None:
+        pipeline.fail(error)
+
+    collector: Delivery
+    if settings.exactly_once:
+        collector = TransactionalCollector(
+            new_transactions=around.new_transactions,
+            outcomes=outcomes,
+            interval_s=settings.commit_every_s,
+            max_waiting=max(1, settings.max_in_flight_reviews // 2),
+            clock=around.clock,
+            metrics=around.metrics,
+            on_fenced=fenced,
+            on_failure=failed,
+        )
+    else:
+        collector = RecordCollector(
+            publisher=publisher,
+            new_transactions=around.new_transactions,
+            outcomes=outcomes,
+            clock=around.clock,
+            metrics=around.metrics,
+            on_failure=failed,
+        )
 
     def limit_tokens(max_batch_tokens: int) -> None:
         loop.call_soon_threadsafe(pipeline.limit_tokens, max_batch_tokens)
@@ -102,7 +150,7 @@ def build_pipeline(
         progress=around.progress,
         clock=around.clock,
         metrics=around.metrics,
-        commit_interval_s=settings.commit_interval_s,
+        commit_interval_s=settings.commit_every_s,
         preparing_threads=settings.tokeniser_threads,
     )
     return Parts(pipeline, collector)

@@ -10,13 +10,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from worker.clock import SystemClock
+from worker.delivery.kafka_transactions import KafkaTransactions
 from worker.delivery.publisher import KafkaPublisher
+from worker.delivery.transactions import transactional_id
 from worker.errors import BrokerError, ExitCode, FatalError, UnreachableError
 from worker.faust_app.app import FaustApp, build_app
 from worker.faust_app.model import Model, load_model
@@ -93,9 +95,12 @@ class WorkerService:
         logger.info("model %s is warm on %s", self._model.identity, self._model.provider)
         layout = await ensure_topics(settings)
         self._publisher = KafkaPublisher(lambda: new_producer(settings), self.metrics)
-        await self._publisher.start()
+        if not settings.exactly_once:
+            await self._publisher.start()
         self.metrics.broker_up.set(1)
-        around = Surroundings(self._clock, self.metrics, self._progress, self, self._killed.wait)
+        around = Surroundings(
+            self._clock, self.metrics, self._progress, self, self._killed.wait, self._new_transactions, self._rejoin
+        )
         self._parts = build_pipeline(settings, self._model, layout, self._publisher, around)
         self._parts.pipeline.start()
         self._app = build_app(settings, self, self._parts.pipeline.intake)
@@ -201,7 +206,17 @@ class WorkerService:
         """See `worker.faust_app.transport.Membership`."""
         if self._parts:
             self._parts.pipeline.closed()
+            self._parts.collector.retire()
         self.metrics.lag.clear()
+
+    async def take_over(self, partitions: Collection[TopicPartition]) -> None:
+        """See `worker.faust_app.transport.Membership`. An error stops the worker."""
+        if not self._parts:
+            return
+        try:
+            await self._parts.collector.take_over(partitions)
+        except Exception as error:
+            self._parts.pipeline.fail(error)
 
     def assigned(self, generation: int, start_offsets: Mapping[TopicPartition, int | None]) -> None:
         """See `worker.faust_app.transport.Membership`."""
@@ -217,6 +232,19 @@ class WorkerService:
     async def commit(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
         """See `worker.pipeline.protocols.Committer`."""
         return self._app is not None and await self._app.reviews_consumer.store_offsets(offsets, generation)
+
+    def _new_transactions(self, partition: TopicPartition) -> KafkaTransactions:
+        settings = self._settings
+        identity = transactional_id(settings.group, partition)
+        return KafkaTransactions(partition, settings.group, lambda: new_producer(settings, identity), self._committed)
+
+    async def _committed(self, partition: TopicPartition) -> int | None:
+        assert self._app is not None  # noqa: S101 - it has assigned the partition
+        return await self._app.reviews_consumer.committed(partition)
+
+    def _rejoin(self) -> None:
+        if self._app is not None:
+            self._app.reviews_consumer.rejoin()
 
     # --- health -----------------------------------------------------------------------------------------------------
 

@@ -1,10 +1,11 @@
-"""Faust's aiokafka transport, with three things changed: chunks, generations, and who commits.
+"""Faust's aiokafka transport, with these things changed: chunks, generations, who commits, and fencing.
 
 - A fetch is handed over in chunks of consecutive records of one partition: Faust pays about 80 microseconds for each
   item, whatever is in it.
 - A chunk carries the generation of the assignment that it was fetched under. The number is taken on the consumer's own
   event loop, where assignments change, at the moment the fetch returns; Faust's own number may be newer by then.
 - Offsets are stored by us alone: at revocation before anything else happens, and never lower than they are.
+- Before the committed offsets of a new assignment are read, whoever may still publish what comes of it is fenced.
 
 Faust runs its consumer on an event loop in a thread of its own; `Membership` is called on the worker's loop.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Collection, Coroutine, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aiokafka.errors import (
@@ -31,13 +32,16 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from worker.delivery.transactions import EXACTLY_ONCE_MARK
 from worker.errors import BrokerError
+from worker.faust_app.committed import committed_offsets
 from worker.records import Chunk, Record, TopicPartition
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 ANSWER_TIMEOUT_S = 10.0
+BEGINNING_PATIENCE_S = 2.0
 PATIENCE_S = 5.0
 """A broker that has not said for so long how far its partitions go is away."""
 RETRY_PAUSE_S = 0.5
@@ -55,6 +59,9 @@ class Membership(Protocol):
     def closed(self) -> None:
         """The assignment has ended."""
 
+    async def take_over(self, partitions: Collection[TopicPartition]) -> None:
+        """Make sure that nobody else publishes what comes of `partitions` any more. Takes as long as it needs."""
+
     def assigned(self, generation: int, start_offsets: Mapping[TopicPartition, int | None]) -> None:
         """A new assignment; `start_offsets` are the committed next offsets."""
 
@@ -65,6 +72,7 @@ class Host(Protocol):
     membership: Membership
     read_committed: bool
     from_beginning: bool
+    exactly_once: bool
     worker_loop: asyncio.AbstractEventLoop
     """The event loop that the pipeline runs on."""
 
@@ -133,6 +141,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._stored: dict[TP, int] = {}
         self._storing: asyncio.Lock | None = None
         self._committing: asyncio.Task[None] | None = None
+        self._beginning: asyncio.Task[None] | None = None
 
     @property
     def _host(self) -> Host:
@@ -159,6 +168,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Store what is done, first and fast; then let Faust do what it does."""
         generation = self._ending_generation = self.generation
         self.generation += 1  # what is fetched from here on belongs to the next assignment
+        if self._beginning is not None:
+            self._beginning.cancel()
         if revoked:
             offsets = await self._on_worker_loop(self._host.membership.revoked())
             if offsets and not self.app.should_stop:
@@ -173,14 +184,39 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Learn where to start before any record is let through."""
-        generation = self.generation
+        """Learn where to start before any record is let through.
+
+        While this runs no heartbeat is sent, so what takes long goes on beside it: records wait for its end.
+        """
+        self._beginning = asyncio.create_task(self._begin(self.generation, assigned))
+        await asyncio.wait({self._beginning}, timeout=BEGINNING_PATIENCE_S)
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def _begin(self, generation: int, assigned: set[TP]) -> None:
+        """Fence, then read the committed offsets, then let the records through: in this order."""
+        partitions = [TopicPartition(tp.topic, tp.partition) for tp in assigned]
+        to_fence = partitions if self._host.exactly_once else await self._of_transactions(generation, assigned)
+        if to_fence:
+            await self._on_worker_loop(self._host.membership.take_over(to_fence))
         start_offsets: dict[TopicPartition, int | None] = {}
         for tp in assigned:
             start_offsets[TopicPartition(tp.topic, tp.partition)] = await self._start_offset(tp)
         if generation == self.generation:
             await self._on_worker_loop(_call(self._host.membership.assigned, generation, start_offsets))
-        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def _of_transactions(self, generation: int, assigned: set[TP]) -> list[TopicPartition]:
+        """Those that the group has processed exactly once until now: a member of then may have one open."""
+        partitions = [driver.ensure_aiokafka_TP(tp) for tp in assigned]
+        while generation == self.generation and partitions:
+            try:
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    committed = await committed_offsets(self._ensure_consumer(), partitions)
+            except (KafkaError, TimeoutError) as error:
+                logger.warning("the committed offsets cannot be read (%r); trying again", error)
+                await asyncio.sleep(RETRY_PAUSE_S)
+            else:
+                return [TopicPartition(*each) for each, at in committed.items() if at.metadata == EXACTLY_ONCE_MARK]
+        return []
 
     async def _start_offset(self, tp: TP) -> int | None:
         """The committed offset; None where there is none.
@@ -193,7 +229,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             try:
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
                     consumer = self._ensure_consumer()
-                    committed: int | None = await consumer.committed(partition)
+                    committed = await self._committed(partition)
                     if committed is not None:
                         await self._warn_of_deleted(partition, committed)
                     elif not self._host.from_beginning:
@@ -207,6 +243,24 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 logger.warning("the committed offset of %s cannot be read (%r); trying again", tp, error)
                 await asyncio.sleep(RETRY_PAUSE_S)
         return None
+
+    async def committed(self, partition: TopicPartition) -> int | None:
+        """The committed offset of a partition, None where there is none; may be called from the worker's loop.
+
+        Raises KafkaError or TimeoutError when the broker cannot say.
+        """
+        # Not through Faust's queue of calls, which may be waiting for what waits for this.
+        reading = asyncio.run_coroutine_threadsafe(self._committed(KafkaPartition(*partition)), self.thread_loop)
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            return await asyncio.wrap_future(reading)
+
+    async def _committed(self, partition: KafkaPartition) -> int | None:
+        committed = await committed_offsets(self._ensure_consumer(), [partition])
+        return committed[partition].offset if partition in committed else None
+
+    def rejoin(self) -> None:
+        """Ask the group for an assignment anew; may be called from the worker's loop."""
+        self.thread_loop.call_soon_threadsafe(self._ensure_consumer()._coordinator.request_rejoin)
 
     async def _warn_of_deleted(self, partition: KafkaPartition, committed: int) -> None:
         oldest = (await self._ensure_consumer().beginning_offsets([partition]))[partition]
@@ -339,6 +393,14 @@ class Consumer(driver.Consumer):
     async def store_offsets(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
         """See `Committer.commit`."""
         return await self._thread.store_offsets(offsets, generation)
+
+    async def committed(self, partition: TopicPartition) -> int | None:
+        """See `ConsumerThread.committed`."""
+        return await self._thread.committed(partition)
+
+    def rejoin(self) -> None:
+        """See `ConsumerThread.rejoin`."""
+        self._thread.rejoin()
 
     async def standing(self) -> dict[TopicPartition, Standing]:
         """See `ConsumerThread.standing`."""

@@ -170,6 +170,12 @@ class Pipeline(Generic[B]):
         self._close_task()
         self._metrics.assigned_partitions.set(0)
 
+    def give_up(self, partition: TopicPartition) -> None:
+        """Another member has taken over what comes of `partition`; the others of the generation go on."""
+        if self.task is not None:
+            self.task.give_up(partition)
+            self.acknowledged()
+
     async def intake(self, chunk: Chunk) -> None:
         """Submit a chunk: waits for its generation to begin and for room; drops it when its generation is over.
 

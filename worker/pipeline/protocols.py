@@ -60,6 +60,8 @@ class Offsets(Protocol):
 
     def committable_offsets(self) -> dict[TopicPartition, int]: ...
 
+    def revoke(self, partitions: Iterable[TopicPartition]) -> None: ...
+
     def mark_committed(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool: ...
 
 
@@ -72,6 +74,12 @@ class Owner(Protocol):
 
     def acknowledged(self, partition: TopicPartition, entries: Sequence[Entry]) -> None:
         """The outputs, or dead letters, of these entries are acknowledged by the broker."""
+
+    def committed(self, partition: TopicPartition) -> int:
+        """Next offset as the group has it stored, as far as the owner knows; 0 where it has stored none."""
+
+    def post_commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """These next offsets are stored in the group."""
 
 
 class Collector(Protocol):

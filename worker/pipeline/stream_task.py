@@ -30,17 +30,22 @@ class StreamTask:
         self.generation = generation
         self.partitions = tuple(start_offsets)
         self.closed = False
-        self.in_flight = 0
         self._halted = False
         self._offsets = offsets
         self._collector = collector
         self._flow = flow
         self._metrics = metrics
-        self._in_flight_bytes = 0
+        self._in_flight = dict.fromkeys(start_offsets, 0)
+        self._in_flight_bytes = dict.fromkeys(start_offsets, 0)
         self._unreleased: dict[TopicPartition, deque[Entry]] = {partition: deque() for partition in start_offsets}
         self._stored = dict(start_offsets)
         self._positions = dict(start_offsets)
         """Next offset to submit; None until the first record where the group has committed nothing."""
+
+    @property
+    def in_flight(self) -> int:
+        """Records submitted and not completed."""
+        return sum(self._in_flight.values())
 
     def position(self, partition: TopicPartition) -> int | None:
         """Next offset to submit; None before the first record where the group has committed nothing."""
@@ -57,6 +62,8 @@ class StreamTask:
         when records are missing before this chunk: they would be committed unread.
         """
         position = self._positions[chunk.partition]
+        if chunk.partition not in self._unreleased:
+            return []  # given up
         if chunk.follows is not None and (position is None or chunk.follows > position):
             raise RuntimeError(
                 f"This is a bug: records of {chunk.partition} are missing between {position} and {chunk.follows}"
@@ -69,32 +76,34 @@ class StreamTask:
         self._positions[chunk.partition] = records[-1].offset + 1
         self._offsets.submit(chunk.partition, [record.offset for record in records], self.generation)
         size_bytes = sum(record.size_bytes for record in records)
-        self.in_flight += len(records)
-        self._in_flight_bytes += size_bytes
+        self._in_flight[chunk.partition] += len(records)
+        self._in_flight_bytes[chunk.partition] += size_bytes
         self._flow.add(len(records), size_bytes)
         return records
 
     def prepared(self, partition: TopicPartition, entries: Sequence[Entry]) -> None:
         """Take the place of each entry in the order of its partition; those with an outcome may be released."""
-        self._unreleased[partition].extend(entries)
-        self._release(partition)
+        waiting = self._unreleased.get(partition)
+        if waiting is not None:
+            waiting.extend(entries)
+            self._release(partition)
 
     def completed(self) -> None:
         """Some entries have got their outcomes: release what is next in order of each partition."""
         if self.closed:
             return  # counted as dropped when the task was closed
-        for partition, waiting in self._unreleased.items():
+        for partition, waiting in list(self._unreleased.items()):
             if waiting and waiting[0].outcome is not None:
                 self._release(partition)
 
     def acknowledged(self, partition: TopicPartition, entries: Sequence[Entry]) -> None:
         """The broker has the outputs of these entries."""
-        if self.closed:
+        if self.closed or partition not in self._unreleased:
             return
         self._offsets.complete(partition, [entry.record.offset for entry in entries], self.generation)
         size_bytes = sum(entry.record.size_bytes for entry in entries)
-        self.in_flight -= len(entries)
-        self._in_flight_bytes -= size_bytes
+        self._in_flight[partition] -= len(entries)
+        self._in_flight_bytes[partition] -= size_bytes
         self._flow.remove(len(entries), size_bytes)
 
     def halt(self) -> None:
@@ -118,10 +127,20 @@ class StreamTask:
         if self.closed:
             return
         self.closed = True
-        self._metrics.dropped_stale.inc(self.in_flight)
-        self._flow.remove(self.in_flight, self._in_flight_bytes)
-        self.in_flight = self._in_flight_bytes = 0
-        self._unreleased.clear()
+        for partition in list(self._unreleased):
+            self._forget(partition)
+
+    def give_up(self, partition: TopicPartition) -> None:
+        """Somebody else has taken this partition over: drop what is in flight of it, and go on with the others."""
+        if partition in self._unreleased:
+            self._offsets.revoke((partition,))
+            self._forget(partition)
+
+    def _forget(self, partition: TopicPartition) -> None:
+        del self._unreleased[partition]
+        reviews, size_bytes = self._in_flight.pop(partition), self._in_flight_bytes.pop(partition)
+        self._metrics.dropped_stale.inc(reviews)
+        self._flow.remove(reviews, size_bytes)
 
     def _release(self, partition: TopicPartition) -> None:
         if self._halted:

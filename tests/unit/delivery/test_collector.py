@@ -11,10 +11,12 @@ from pipeline_parts import until
 from worker.clock import FakeClock
 from worker.delivery.collector import RecordCollector
 from worker.delivery.dead_letters import DeadLetterFuse
+from worker.delivery.outcomes import Outcomes
 from worker.delivery.outputs import Destination, OutputWriter, Partitioner
 from worker.errors import DeliveryError, FuseError, Reason, RecordError, RecordTooLargeError, Stage
 from worker.events import EventCodec, ResultWriter
 from worker.fakes import FakeBroker, FakePublisher
+from worker.fakes.transactions import FakeTransactions, TransactionFaults
 from worker.metrics import Metrics
 from worker.records import TOMBSTONE, Entry, Prediction, Record, Tombstone, TopicPartition
 
@@ -60,13 +62,20 @@ class World:
             dead_letters=Destination("reviews.dlq", 1, 1_000_000),
             clock=clock,
         )
-        self.collector = RecordCollector(
-            publisher=self.publisher,
+        self.faults = TransactionFaults()
+        self.outcomes = Outcomes(
             writer=writer,
             fuse=DeadLetterFuse(1.0, 1_000, run_length),
             clock=clock,
             metrics=self.metrics,
             on_acknowledged=self._acknowledged,
+        )
+        self.collector = RecordCollector(
+            publisher=self.publisher,
+            new_transactions=lambda partition: FakeTransactions(self.broker, "group", partition, self.faults),
+            outcomes=self.outcomes,
+            clock=clock,
+            metrics=self.metrics,
             on_failure=self.errors.append,
         )
 

@@ -1,0 +1,108 @@
+"""Plays a scenario and judges it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import traceback
+from pathlib import Path
+
+from audit import Verdict
+
+from tests.chaos.kafkas import Kafkas
+from tests.chaos.outcome import Outcome
+from tests.chaos.scenario import Guarantee, Scenario
+from tests.chaos.stage import Stage
+from tests.chaos.traps import Trap
+
+SETTLE_S = 120.0
+
+
+def play(
+    scenario: Scenario,
+    kafkas: Kafkas,
+    *,
+    guarantee: Guarantee,
+    seed: str,
+    scale: float,
+    logs: Path,
+    trap: Trap | None = None,
+) -> Outcome:
+    """Play `scenario` once; blocks. The logs of its workers are kept under `logs` when a promise was broken."""
+    kafka = kafkas.get(scenario.need)
+    with tempfile.TemporaryDirectory(prefix="reviews-worker-chaos-") as folder:
+        stage = Stage(scenario, kafka, guarantee, scale, seed, Path(folder), trap)
+        verdict = asyncio.run(_play(stage))
+        outcome = Outcome(
+            scenario=scenario.name,
+            theme=scenario.theme,
+            about=scenario.about,
+            guarantee=guarantee,
+            seed=seed,
+            scale=scale,
+            seconds=round(stage.timeline.elapsed_s, 1),
+            verdict=verdict,
+            broken=stage.broken,
+            allowed_repeats=stage.allowed_repeats,
+            allowances=stage.allowances,
+            facts=stage.facts,
+            moments=stage.timeline.moments,
+            trap=trap.name if trap else "",
+            catches=trap.catches if trap else "",
+            workers=len(stage.workers.started),
+        )
+        if outcome.broken:
+            kept = logs / "-".join(filter(None, (scenario.name, guarantee, outcome.trap)))
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(folder, kept)
+            outcome.logs = str(kept)
+    return outcome
+
+
+async def _play(stage: Stage) -> Verdict | None:
+    verdict = None
+    limit_s = stage.scenario.time_limit_s(stage.scale)
+    try:
+        async with asyncio.timeout(limit_s):
+            await stage.scenario.play(stage)
+            verdict = await stage.settled(SETTLE_S if stage.running else 0)
+            verdict = await _closed(stage)
+    except TimeoutError:
+        stage.promise(False, f"the scenario ends within {limit_s:g} s")
+    except Exception as error:
+        stage.promise(False, f"{type(error).__name__}: {error}")
+        (stage.folder / "scenario.log").write_text(traceback.format_exc())
+    finally:
+        await stage.close()
+    if verdict is None:
+        verdict = await _what_there_is(stage)
+    if verdict is not None:
+        for fault in verdict.faults(max_repeats=stage.allowed_repeats):
+            stage.promise(False, fault)
+    return verdict
+
+
+async def _closed(stage: Stage) -> Verdict:
+    """Stop all workers and read what they published to the end: late repeats count too."""
+    for complaint in stage.unexpected_ends():
+        stage.promise(False, complaint)
+    # A process that has only just started does not know what SIGTERM means yet.
+    await asyncio.gather(*(worker.says("health and metrics on") for worker in stage.running))
+    await asyncio.gather(*(stage.stop(worker) for worker in stage.running))
+    for worker in stage.workers.started:
+        if bugs := stage.bugs(worker):
+            stage.promise(False, f"no bug in {stage.subject(worker)}: {bugs[0]}")
+        if "Traceback" in worker.output:
+            stage.fact(f"a traceback in the log of {stage.subject(worker)} ({worker.log_file.name})")
+    return await stage.settled(0)
+
+
+async def _what_there_is(stage: Stage) -> Verdict | None:
+    """After a scenario that went wrong: the figures, if the topics can be read."""
+    try:
+        async with asyncio.timeout(SETTLE_S):
+            return await stage.settled(0)
+    except Exception as error:
+        stage.fact(f"the output could not be read ({type(error).__name__}: {error})")
+        return None

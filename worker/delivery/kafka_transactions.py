@@ -1,0 +1,185 @@
+"""The transactions of one input partition over aiokafka."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    InvalidTimestampError,
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import TopicPartition as KafkaPartition
+
+from worker.delivery.transactions import EXACTLY_ONCE_MARK, BatchTooLargeError
+from worker.errors import DeliveryError, FencedError, TransactionError, WorkerError
+from worker.records import OutputRecord, TopicPartition
+
+logger = logging.getLogger(__name__)
+
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+HOPELESS = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    InvalidTimestampError,
+    InvalidTopicError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+CLOSE_TIMEOUT_S = 5.0
+
+ReadCommitted = Callable[[TopicPartition], Awaitable[int | None]]
+"""Reads a partition's committed offset from the group, no transaction pending; raises KafkaError or TimeoutError."""
+
+
+class KafkaTransactions:
+    """See `worker.delivery.transactions.Transactions`. One producer, replaced each time it is opened."""
+
+    def __init__(
+        self,
+        partition: TopicPartition,
+        group: str,
+        new_producer: Callable[[], AIOKafkaProducer],
+        read_committed: ReadCommitted,
+    ) -> None:
+        self._partition = partition
+        self._group = group
+        self._new_producer = new_producer
+        self._read_committed = read_committed
+        self._producer: AIOKafkaProducer | None = None
+
+    async def open(self) -> None:
+        await self.close()
+        producer = self._producer = self._new_producer()
+        try:
+            with self._faults():
+                await producer.start()  # asks for the transactional id, which fences and ends what was open
+        except FencedError as error:  # by somebody who has opened it at the same time
+            raise TransactionError(str(error)) from error
+
+    async def committed(self) -> int:
+        with self._faults():
+            return await self._read_committed(self._partition) or 0
+
+    async def commit(self, records: Sequence[OutputRecord], next_offset: int, batch_records: int) -> None:
+        producer = self._producer
+        if producer is None:
+            raise TransactionError("not open")
+        offsets = {KafkaPartition(*self._partition): OffsetAndMetadata(next_offset, EXACTLY_ONCE_MARK)}
+        with self._faults():
+            await producer.begin_transaction()
+            # The round trips of outputs and offsets overlap; what is waited for is the longer of the two.
+            publishing = [_publish(producer, place, each, batch_records) for place, each in _by_place(records).items()]
+            failures = await asyncio.gather(
+                *publishing, producer.send_offsets_to_transaction(offsets, self._group), return_exceptions=True
+            )
+            for failure in sorted(filter(None, failures), key=_weight):
+                raise failure
+            await producer.commit_transaction()
+
+    async def close(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                if producer._txn_manager.is_in_transaction():
+                    await producer.abort_transaction()
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await producer.stop()
+        with contextlib.suppress(Exception):
+            await producer.client.close()  # a stop that was broken off has left it open
+        _look_at(producer._txn_manager.wait_for_transaction_end())
+
+    @contextlib.contextmanager
+    def _faults(self) -> Any:
+        """aiokafka's errors as ours."""
+        try:
+            yield
+        except WorkerError:
+            raise
+        except ProducerFenced as error:
+            raise FencedError(f"another member publishes what comes of {self._place}") from error
+        except HOPELESS as error:
+            raise DeliveryError(
+                f"outputs of {self._place} cannot be published exactly once: {type(error).__name__}"
+                f"{': ' if str(error) else ''}{error}; check the topics, their settings, and the rights of this"
+                " worker's user (Write on the output topics and the transactional ids, Read on the group)"
+            ) from error
+        except (KafkaError, OSError, TimeoutError, AssertionError) as error:
+            # The assertions are aiokafka's about its own state, after a fault that it has not reported yet.
+            raise TransactionError(str(error) or type(error).__name__) from error
+
+    @property
+    def _place(self) -> str:
+        return f"{self._partition.topic}/{self._partition.partition}"
+
+
+def _by_place(records: Iterable[OutputRecord]) -> dict[TopicPartition, list[OutputRecord]]:
+    places: dict[TopicPartition, list[OutputRecord]] = defaultdict(list)
+    for record in records:
+        places[TopicPartition(record.topic, record.partition)].append(record)
+    return places
+
+
+async def _publish(
+    producer: AIOKafkaProducer, place: TopicPartition, records: Sequence[OutputRecord], batch_records: int
+) -> None:
+    """All `records`, in as many batches as it takes; raises the first error that is not a consequence of another."""
+    sent: list[tuple[Sequence[OutputRecord], asyncio.Future[Any]]] = []
+    start, failures = 0, []
+    try:
+        while start < len(records):
+            batch = producer.create_batch()
+            end = start
+            while end < len(records) and end - start < batch_records and _append(batch, records[end]):
+                end += 1
+            if end == start:
+                raise BatchTooLargeError("larger than a batch may be", records[start : start + 1])
+            batch.close()
+            sent.append((records[start:end], await producer.send_batch(batch, place.topic, partition=place.partition)))
+            start = end
+    except (KafkaError, BatchTooLargeError) as error:  # a batch before has failed, or this one cannot be
+        failures.append(error)
+    for group, acknowledged in sent:
+        try:
+            await acknowledged
+        except TOO_LARGE as error:
+            raise BatchTooLargeError(str(error), group) from error
+        except KafkaError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def _append(batch: Any, record: OutputRecord) -> bool:
+    timestamp_ms = record.timestamp_ms if record.timestamp_ms >= 0 else None
+    headers = list(record.headers)
+    return batch.append(key=record.key, value=record.value, timestamp=timestamp_ms, headers=headers) is not None
+
+
+def _weight(failure: BaseException) -> int:
+    """The causes first: the failures of other batches, and of the offsets, may be consequences."""
+    kinds = (ProducerFenced, BatchTooLargeError, HOPELESS)
+    return next((weight for weight, kind in enumerate(kinds) if isinstance(failure, kind)), len(kinds))
+
+
+def _look_at(future: asyncio.Future[Any] | None) -> None:
+    """Take note of an error that aiokafka leaves behind, or the event loop complains that nobody did."""
+    if future is not None and future.done() and not future.cancelled():
+        future.exception()

@@ -1,0 +1,92 @@
+"""From outcomes to records and back: what is published for them, the fuse, and the counts of what is acknowledged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+from worker.clock import Clock
+from worker.delivery.dead_letters import DeadLetterFuse
+from worker.delivery.outputs import OutputWriter, record_bytes
+from worker.errors import DeliveryError, Reason, RecordError
+from worker.metrics import Metrics
+from worker.pipeline.protocols import Owner
+from worker.records import TOMBSTONE, Entry, OutputRecord
+
+logger = logging.getLogger(__name__)
+
+Item = tuple[OutputRecord, Entry, Owner]
+"""What to publish, what it came from, and who wants to know. A plain tuple: one is made for every record."""
+
+
+class Outcomes:
+    """Writes what is published for entries, and says what became of it. For one event loop."""
+
+    def __init__(
+        self,
+        *,
+        writer: OutputWriter,
+        fuse: DeadLetterFuse,
+        clock: Clock,
+        metrics: Metrics,
+        on_acknowledged: Callable[[], None],
+    ) -> None:
+        self._writer = writer
+        self._fuse = fuse
+        self._clock = clock
+        self._metrics = metrics
+        self._on_acknowledged = on_acknowledged
+
+    def write(self, entries: Sequence[Entry], owner: Owner) -> Iterator[Item]:
+        """An item for each entry, in order; raises FuseError at the last straw, which is not an item any more."""
+        classified = 0
+        for entry, output in zip(entries, self._writer.write(entries), strict=True):
+            outcome = entry.outcome
+            if isinstance(outcome, RecordError):
+                self._fuse.record_classified(classified)
+                classified = 0
+                logger.debug("dead letter: %s: %s", entry.record.source, outcome)
+                self._fuse.record(True, outcome.reason)
+            else:
+                classified += 1
+            yield output, entry, owner
+        self._fuse.record_classified(classified)
+
+    def refused(self, item: Item) -> Item:
+        """The dead letter for an output that is larger than the broker takes; raises FuseError.
+
+        A dead letter that is refused stops the worker: DeliveryError.
+        """
+        output, entry, owner = item
+        size_bytes = record_bytes(output)
+        if self._writer.is_dead_letter(output):
+            raise DeliveryError(
+                f"the dead letter for {entry.record.source} has {size_bytes} bytes, more than"
+                f" {output.topic} takes; raise its max.message.bytes and start the worker again"
+            )
+        self._fuse.record(True, Reason.OUTPUT_TOO_LARGE)
+        letter = self._writer.refuse_as_too_large(entry, size_bytes, f"the broker takes for {output.topic}")
+        return letter, entry, owner
+
+    def acknowledged(self, items: Sequence[Item]) -> None:
+        """The broker has `items`: tell their owners, and count them."""
+        now = self._clock.monotonic()
+        oldest = items[0][1]
+        self._metrics.worker_seconds.observe(now - oldest.arrived_at)
+        self._metrics.end_to_end_seconds.observe(max(0.0, now - oldest.waiting_since))
+        classified = first = 0
+        owner, partition = items[0][2], oldest.record.partition
+        for index, (_, entry, entry_owner) in enumerate(items):
+            if entry_owner is not owner or entry.record.partition != partition:
+                owner.acknowledged(partition, [item[1] for item in items[first:index]])
+                owner, partition, first = entry_owner, entry.record.partition, index
+            outcome = entry.outcome
+            if isinstance(outcome, RecordError):
+                self._metrics.dead_letters.labels(outcome.reason.value).inc()
+            elif outcome is TOMBSTONE:
+                self._metrics.tombstones.inc()
+            else:
+                classified += 1
+        owner.acknowledged(partition, [item[1] for item in items[first:]])
+        self._metrics.events_out.inc(classified)
+        self._on_acknowledged()
