@@ -6,13 +6,18 @@
 #   make chaos    faults on purpose: kills, cut networks, lost brokers; report in build/chaos/
 #   make bench    the benchmarks; results in build/bench/
 #   make bench-model  one ALBERT-base, computed in the ways that people would choose from
+#   make bench-delivery  what exactly once costs, beside at least once
 #   make bench-gpu  the model on an NVIDIA GPU, or what is missing for it
 #   make clean    everything that was built
 
 PY := .venv/bin/python
 CODE := worker tests
 
+<<<<<<< HEAD
+.PHONY: demo test check format reference bench bench-delivery bench-model bench-gpu wheel clean
+=======
 .PHONY: demo test check format reference chaos bench bench-model bench-gpu wheel clean
+>>>>>>> chaos
 
 demo: .venv/.installed-demo
 	@$(PY) -m worker.cli demo $(ARGS)
@@ -42,6 +47,9 @@ bench: .venv/.installed-test
 
 bench-model: .venv/.installed-test
 	PYTHONPATH=tests $(PY) -m tests.benchmarks.bench_model $(ARGS)
+
+bench-delivery: .venv/.installed-test
+	$(PY) -m tests.benchmarks.bench_delivery $(ARGS)
 
 bench-gpu: .venv/.installed-test
 	@$(PY) -m tests.benchmarks.bench_gpu $(ARGS)

@@ -50,6 +50,7 @@ STEPS = st.one_of(
     st.sampled_from(
         [("join",), ("leave",), ("kill",), ("fence",), ("rebalance",), ("away",), ("back",), ("unacknowledged",)]
     ),
+    st.tuples(st.just("fail"), st.booleans()),
     st.tuples(st.just("seek"), st.integers(0, 2)),
 )
 
@@ -57,7 +58,8 @@ STEPS = st.one_of(
 class Simulation:
     """One history, and what must be true at each commit and at its end."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, guarantee: str) -> None:
+        self.settings = SETTINGS.model_copy(update={"processing_guarantee": guarantee})
         self.broker = FakeBroker()
         for topic in ("reviews.in", "reviews.classified", "reviews.dlq"):
             self.broker.create_topic(topic, 3)
@@ -105,7 +107,7 @@ class Simulation:
     async def join(self) -> None:
         if len(self.workers) < 4:
             worker = FakeWorker(
-                self.group, SETTINGS, session=self.session, tokenizer=self.tokenizer, flush_timeout_s=0.002
+                self.group, self.settings, session=self.session, tokenizer=self.tokenizer, flush_timeout_s=0.002
             )
             self.workers.append(worker)
             await worker.start()
@@ -114,6 +116,7 @@ class Simulation:
         if self.workers and not self.broker.is_away:
             worker = self.workers.pop()
             worker.publisher.release()
+            worker.transactions.release()
             assert await worker.stop() == 0
 
     async def kill(self) -> None:
@@ -136,10 +139,17 @@ class Simulation:
         self.broker.come_back()
         for worker in [*self.workers, *self.zombies]:
             worker.publisher.release()
+            worker.transactions.release()
+
+    async def fail(self, committed: bool) -> None:
+        """The next transaction fails, or only its answer is lost."""
+        for worker in self.workers:
+            worker.transactions.fail(committed=committed)
 
     async def unacknowledged(self) -> None:
         for worker in self.workers:
             worker.publisher.hold_acknowledgements()
+            worker.transactions.hold()
 
     async def seek(self, partition: int) -> None:
         committed = self.broker.committed("group").get(INPUT[partition], 0)
@@ -186,7 +196,10 @@ class Simulation:
                 if record.value is not None:
                     self.check_result(json.loads(record.value))
             sources = [int((dict(each.headers)["source"] or b"").rsplit(b"/", 1)[1]) for each in classified]
-            if not self.zombies:  # one that does not know that it lost its partitions publishes on
+            if self.settings.exactly_once:
+                assert len(done[partition.partition]) == len(set(done[partition.partition]))
+            # At least once, one that does not know that it lost its partitions publishes on.
+            if self.settings.exactly_once or not self.zombies:
                 first = list(dict.fromkeys(sources))
                 assert first == sorted(first)
 
@@ -205,11 +218,12 @@ def tokenizer() -> Tokenizer:
     return tokenizer.with_overflow(SETTINGS.reading)
 
 
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 @given(steps=st.lists(STEPS, max_size=25))
-def test_whatever_happens_nothing_is_lost_and_no_offset_is_committed_too_early(
-    tokenizer: Tokenizer, steps: list[tuple]
+def test_whatever_happens_nothing_is_lost_and_nothing_is_repeated_where_that_is_promised(
+    tokenizer: Tokenizer, guarantee: str, steps: list[tuple]
 ) -> None:
     async def simulate() -> None:
-        await Simulation(tokenizer).run(steps)
+        await Simulation(tokenizer, guarantee).run(steps)
 
     asyncio.run(simulate())

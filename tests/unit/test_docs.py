@@ -36,16 +36,17 @@ README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 PAGES = [README, *sorted(DOCS.glob("*.md"))]
 
-NO_SETTINGS = {"at_least_once", "exactly_once",
+NO_SETTINGS = {
     # members of events and of results, headers, values of settings
     "review_id", "classified_at", "max_length", "label", "source", "head_tail",
+    "at_least_once", "exactly_once",
     # Faust's and Kafka's own words
     "take_events", "auto_offset_reset", "send_batch",
     # names of our code
     "faust_app", "kafka_cluster", "next_offsets", "next_batch", "topic_names",
     # files and members of a model artifact
     "exit_code", "lower_case", "input_ids", "attention_mask", "token_type_ids", "vocab_size", "max_position_embeddings",
-    "sequence_lengths", "processing_guarantee", "read_uncommitted", "gelu_new", "gelu_pytorch_tanh", "as_is",
+    "sequence_lengths", "read_uncommitted", "gelu_new", "gelu_pytorch_tanh", "as_is",
 }  # fmt: skip
 """Names with an underscore that pages mention and that are no settings, reasons, stages or metrics."""
 

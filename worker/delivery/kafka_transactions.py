@@ -15,6 +15,7 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     InvalidTimestampError,
     InvalidTopicError,
+    InvalidTransactionTimeout,
     KafkaError,
     MessageSizeTooLargeError,
     ProducerFenced,
@@ -82,13 +83,13 @@ class KafkaTransactions:
         offsets = {KafkaPartition(*self._partition): OffsetAndMetadata(next_offset, EXACTLY_ONCE_MARK)}
         with self._faults():
             await producer.begin_transaction()
-            # The round trips of outputs and offsets overlap; what is waited for is the longer of the two.
             publishing = [_publish(producer, place, each, batch_records) for place, each in _by_place(records).items()]
-            failures = await asyncio.gather(
-                *publishing, producer.send_offsets_to_transaction(offsets, self._group), return_exceptions=True
-            )
+            failures = await asyncio.gather(*publishing, return_exceptions=True)
             for failure in sorted(filter(None, failures), key=_weight):
                 raise failure
+            # Not beside the outputs: while the coordinator adds the group, a broker that verifies a batch (KIP-890) is
+            # told to come again, which aiokafka does after a tenth of a second.
+            await producer.send_offsets_to_transaction(offsets, self._group)
             await producer.commit_transaction()
 
     async def close(self) -> None:
@@ -115,6 +116,11 @@ class KafkaTransactions:
             raise
         except ProducerFenced as error:
             raise FencedError(f"another member publishes what comes of {self._place}") from error
+        except InvalidTransactionTimeout as error:
+            raise DeliveryError(
+                "transaction_timeout_s is longer than the broker allows; lower it, or raise the broker's"
+                " transaction.max.timeout.ms"
+            ) from error
         except HOPELESS as error:
             raise DeliveryError(
                 f"outputs of {self._place} cannot be published exactly once: {type(error).__name__}"

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 from worker.clock import Clock
-from worker.delivery.lane import MAX_GROUP_RECORDS
+from worker.delivery.lane import LATE_S, MAX_GROUP_RECORDS
 from worker.delivery.outcomes import Item, Outcomes
 from worker.delivery.transactions import BatchTooLargeError, Transactions
 from worker.errors import FencedError, TransactionError
@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
+LATE_INTERVALS = 5
+"""A transaction costs broker and worker some milliseconds of processor time, whatever is in it. Where the oldest event
+is `LATE_S` old already, as all are under a backlog, so many intervals pass before the next one."""
 PATIENCE_S = 10.0
 """A transaction that takes so long is mentioned in the log: something has to be looked at."""
 SLOW = "%s of %s has taken %.0f s so far; look at the topics and at the broker's transaction coordinator"
@@ -135,7 +138,9 @@ class TransactionLane:
 
     async def _gather(self) -> None:
         """Let a transaction grow until an interval has passed since the last began."""
-        left_s = self._began_at + self._interval_s - self._clock.monotonic()
+        now = self._clock.monotonic()
+        late = now - self._items[0][1].waiting_since > LATE_S
+        left_s = self._began_at + self._interval_s * (LATE_INTERVALS if late else 1) - now
         if left_s > 0 and not self._flushing and not self._events.enough(len(self._items)):
             self._hurried.clear()
             with contextlib.suppress(TimeoutError):

@@ -1,92 +1,34 @@
-"""From outcomes to acknowledged records."""
+"""From outcomes to acknowledged records, at least once."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 
 import pytest
+from delivery_parts import DEAD, INPUT, OUTPUT, REJECTED, DeliveryWorld, Owner, entry
 from pipeline_parts import until
 
-from worker.clock import FakeClock
 from worker.delivery.collector import RecordCollector
-from worker.delivery.dead_letters import DeadLetterFuse
-from worker.delivery.outcomes import Outcomes
-from worker.delivery.outputs import Destination, OutputWriter, Partitioner
-from worker.errors import DeliveryError, FuseError, Reason, RecordError, RecordTooLargeError, Stage
-from worker.events import EventCodec, ResultWriter
-from worker.fakes import FakeBroker, FakePublisher
-from worker.fakes.transactions import FakeTransactions, TransactionFaults
-from worker.metrics import Metrics
-from worker.records import TOMBSTONE, Entry, Prediction, Record, Tombstone, TopicPartition
-
-INPUT = TopicPartition("reviews.in", 0)
-OUTPUT = TopicPartition("reviews.classified", 0)
-DEAD = TopicPartition("reviews.dlq", 0)
-PREDICTION = Prediction((0.25, 0.75), 4, truncated=False)
-REJECTED = RecordError(Reason.TEXT_MISSING, Stage.DECODE, "no text")
+from worker.delivery.transactions import transactional_id
+from worker.errors import DeliveryError, FencedError, FuseError, RecordTooLargeError
+from worker.fakes import FakePublisher
+from worker.records import TOMBSTONE, Prediction, TopicPartition
 
 
-@dataclass(eq=False)
-class Owner:
-    """An assignment that notes what is acknowledged."""
-
-    closed: bool = False
-    acknowledgements: list[tuple[TopicPartition, list[int]]] = field(default_factory=list)
-
-    def acknowledged(self, partition: TopicPartition, entries: Sequence[Entry]) -> None:
-        self.acknowledgements.append((partition, [entry.record.offset for entry in entries]))
-
-    @property
-    def offsets(self) -> set[int]:
-        return {offset for _, offsets in self.acknowledgements for offset in offsets}
-
-
-class World:
+class World(DeliveryWorld):
     """A collector over a fake broker."""
 
-    def __init__(self, *, run_length: int = 100, output_bytes: int = 1_000_000, input_partitions: int = 1) -> None:
-        self.broker = FakeBroker()
-        for topic in ("reviews.classified", "reviews.dlq"):
-            self.broker.create_topic(topic)
+    def __init__(self, **options: int) -> None:
+        super().__init__(**options)
         self.publisher = FakePublisher(self.broker)
-        self.metrics = Metrics()
-        self.errors: list[BaseException] = []
-        self.acknowledgements = 0
-        clock = FakeClock()
-        writer = OutputWriter(
-            codec=EventCodec("text", "sentiment", 1_000_000),
-            results=ResultWriter(("neg", "pos"), "fake@1"),
-            partitioner=Partitioner(input_partitions),
-            output=Destination("reviews.classified", 1, output_bytes),
-            dead_letters=Destination("reviews.dlq", 1, 1_000_000),
-            clock=clock,
-        )
-        self.faults = TransactionFaults()
-        self.outcomes = Outcomes(
-            writer=writer,
-            fuse=DeadLetterFuse(1.0, 1_000, run_length),
-            clock=clock,
-            metrics=self.metrics,
-            on_acknowledged=self._acknowledged,
-        )
         self.collector = RecordCollector(
             publisher=self.publisher,
-            new_transactions=lambda partition: FakeTransactions(self.broker, "group", partition, self.faults),
+            new_transactions=self.new_transactions,
             outcomes=self.outcomes,
-            clock=clock,
+            clock=self.clock,
             metrics=self.metrics,
             on_failure=self.errors.append,
         )
-
-    def _acknowledged(self) -> None:
-        self.acknowledgements += 1
-
-    def values(self, partition: TopicPartition) -> list[bytes | None]:
-        return [record.value for record in self.broker.records(partition)]
-
-    def metric(self, name: str, **labels: str) -> float | None:
-        return self.metrics.registry.get_sample_value(f"reviews_worker_{name}", labels)
 
 
 @pytest.fixture
@@ -94,18 +36,6 @@ async def world() -> AsyncIterator[World]:
     world = World()
     yield world
     await world.collector.stop()
-
-
-def entry(
-    offset: int,
-    outcome: Prediction | RecordError | Tombstone = PREDICTION,
-    value: bytes | None = None,
-    partition: TopicPartition = INPUT,
-) -> Entry:
-    if outcome is not TOMBSTONE and value is None:
-        value = b'{"text": "%d"}' % offset
-    record = Record(partition, offset, 1, b"key", value, (), 1)
-    return Entry(record, None, has_result=False, arrived_at=0.0, waiting_since=0.0, outcome=outcome)
 
 
 async def test_each_outcome_goes_where_it_belongs_and_is_counted(world: World) -> None:
@@ -245,3 +175,12 @@ async def test_a_refused_size_while_the_group_is_one_record_is_asked_once(world:
     await until(lambda: len(owner.offsets) == 1)
     assert world.values(OUTPUT) == []
     assert len(world.values(DEAD)) == 1
+
+
+async def test_whoever_published_exactly_once_before_is_fenced_on_request(world: World) -> None:
+    before = world.new_transactions(INPUT)
+    await before.open()
+    await world.collector.take_over([INPUT])
+    assert world.broker.epoch(transactional_id("group", INPUT)) == 1
+    with pytest.raises(FencedError):
+        await before.commit([], 1, 1)
