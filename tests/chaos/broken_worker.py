@@ -1,8 +1,8 @@
 """``python broken_worker.py MODEL``: the worker of `special_worker.py`, broken on purpose, or at an unlucky moment.
 
 ``TEST_TRAP`` names what is broken (`breakages`): one protection is taken away, mostly by switching one of Faust's ways
-to lose or repeat data on again. ``TEST_SCHEDULE`` names a moment that is forced (`schedules`), which the unbroken worker
-must survive.
+to lose or repeat data on again. ``TEST_SCHEDULE`` names a moment that is forced (`schedules`), which the unbroken
+worker must survive.
 """
 
 from __future__ import annotations

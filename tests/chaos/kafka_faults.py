@@ -9,8 +9,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
-UNWRITABLE = {"max.message.bytes": "1"}
-"""With these settings a topic takes nothing: producers hear that each record is too large."""
+UNWRITABLE = {"max.message.bytes": "128"}
+"""With these settings a topic takes no output: producers hear that each record is too large. What ends a transaction fits."""
 
 
 async def set_topic(servers: str, topic: str, settings: Mapping[str, str]) -> None:

@@ -52,7 +52,7 @@ def play(
             catches=trap.catches if trap else "",
             workers=len(stage.workers.started),
         )
-        if outcome.broken:
+        if outcome.broken or not outcome.passed:
             kept = logs / "-".join(filter(None, (scenario.name, guarantee, outcome.trap)))
             shutil.rmtree(kept, ignore_errors=True)
             shutil.copytree(folder, kept)

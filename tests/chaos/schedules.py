@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from session_faults import POLL_S, gate
 
 from tests.chaos.patching import by_name, replace
+from worker.delivery.kafka_transactions import KafkaTransactions
 from worker.faust_app.service import WorkerService
 from worker.pipeline.pipeline import Pipeline
 
@@ -60,20 +61,27 @@ def agent_raises_once() -> None:
 
 
 def held_commit() -> None:
-    """A transaction has everything, and is committed only when the gate is open. Says so before and after."""
+    """A transaction has its outputs, and gets its offsets only when the gate is open. Says so before, and at its end."""
 
-    def commit(original: Any) -> Any:
-        async def commit_at_the_gate(self: AIOKafkaProducer) -> None:
+    def send_offsets(original: Any) -> Any:
+        async def send_offsets_at_the_gate(self: AIOKafkaProducer, offsets: Any, group: str) -> None:
             print("a commit waits", flush=True)
             await gate_opens()
+            await original(self, offsets, group)
+
+        return send_offsets_at_the_gate
+
+    def commit(original: Any) -> Any:
+        async def commit_and_say(self: KafkaTransactions, *arguments: Any) -> None:
             try:
-                await original(self)
+                await original(self, *arguments)
             finally:
                 print("a commit has ended", flush=True)
 
-        return commit_at_the_gate
+        return commit_and_say
 
-    replace(AIOKafkaProducer, "commit_transaction", commit)
+    replace(AIOKafkaProducer, "send_offsets_to_transaction", send_offsets)
+    replace(KafkaTransactions, "commit", commit)
 
 
 def pause_while_taking_over() -> None:

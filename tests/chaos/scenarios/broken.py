@@ -52,7 +52,7 @@ _add(
     "Chunks that are there before their generation has begun are dropped.",
 )  # fmt: skip
 _add(
-    "no-release-order", "slow_first_batch", "reordered", GUARANTEES,
+    "no-release-order", "slow_first_batch", "reordered", AT_LEAST_ONCE,
     "Results are published in the order in which they are computed.",
 )  # fmt: skip
 _add(
