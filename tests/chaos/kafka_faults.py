@@ -10,7 +10,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
 UNWRITABLE = {"max.message.bytes": "128"}
-"""With these settings a topic takes no output: producers hear that each record is too large. What ends a transaction fits."""
+"""With these settings a topic takes no output: producers hear that it is too large. What ends a transaction fits."""
 
 
 async def set_topic(servers: str, topic: str, settings: Mapping[str, str]) -> None:

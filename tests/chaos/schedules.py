@@ -61,7 +61,7 @@ def agent_raises_once() -> None:
 
 
 def held_commit() -> None:
-    """A transaction has its outputs, and gets its offsets only when the gate is open. Says so before, and at its end."""
+    """A transaction has its outputs, and gets its offsets only when the gate is open. Says so, and says its end."""
 
     def send_offsets(original: Any) -> Any:
         async def send_offsets_at_the_gate(self: AIOKafkaProducer, offsets: Any, group: str) -> None:
@@ -85,7 +85,10 @@ def held_commit() -> None:
 
 
 def pause_while_taking_over() -> None:
-    """Between fencing and reading the committed offsets, in whichever order they come, the gate must open. Says so."""
+    """Between fencing and reading the committed offsets, in whichever order they come, the gate must open.
+
+    Says so, and says when records come meanwhile: aiokafka looks for the committed offsets by itself, too.
+    """
 
     def take_over(original: Any) -> Any:
         async def take_over_and_pause(self: WorkerService, partitions: Any) -> None:
@@ -99,7 +102,15 @@ def pause_while_taking_over() -> None:
 
         return take_over_and_pause
 
+    def intake(original: Any) -> Any:
+        async def say_and_take(self: Pipeline[Any], chunk: Any) -> None:
+            print("records have come", flush=True)
+            await original(self, chunk)
+
+        return say_and_take
+
     replace(WorkerService, "take_over", take_over)
+    replace(Pipeline, "intake", intake)
 
 
 def dies_after_commit() -> None:

@@ -83,7 +83,12 @@ async def rebalance_with_reviews_in_flight(stage: Stage) -> None:
     await stage.create_topics(partitions=2)
     await produce(stage, [*reviews(range(40)), *reviews(range(40, 80), 1)])
     gate = Gate(stage.folder / "gate")
-    options = {"special": "held", "variables": gate.variables, "max_batch_reviews": BATCH_REVIEWS}
+    options = {
+        "special": "held",
+        "variables": gate.variables,
+        "max_batch_reviews": BATCH_REVIEWS,
+        "max_in_flight_reviews": 512,
+    }
     (first,) = await stage.start_workers("worker 1", **options)
     await first.reaches("in_flight_reviews", 80)
     (second,) = await stage.start_workers("worker 2", **options)
@@ -122,10 +127,12 @@ async def taken_over_at_the_commit(stage: Stage) -> None:
     paused = {"TEST_SCHEDULE": "pause-while-taking-over", **beginning.variables}
     successor = stage.start_worker("successor", program=BROKEN_WORKER, variables=paused)
     await successor.says("pauses while taking over")
+    await successor.says("records have come")
     commit.open()
     stage.send(sleeper, signal.SIGCONT)
     await sleeper.says("a commit has ended")
     beginning.open()
+    await produce(stage, reviews(range(20, 21)))
     await commits_everything(stage)
 
 
