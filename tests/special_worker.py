@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from marked_reviews import MARKED_REVIEW_S, POSITIVE
+from session_faults import FAULTS, Fault, poisoned
 
 from worker.cli.commands import exit_code
 from worker.errors import InferenceError, WorkerError
@@ -20,7 +21,7 @@ from worker.faust_app import run_worker
 from worker.faust_app.model import Model, batch_limits
 from worker.inference import Artifact
 from worker.inference.scores import Scores
-from worker.inference.session import Ids, Lengths
+from worker.inference.session import EMPTY_REVIEW_IDS, Ids, Lengths
 from worker.logs import configure_logging
 from worker.metrics import Metrics
 from worker.settings import Settings
@@ -108,11 +109,30 @@ class MarkedSession(FreeSession):
         return np.stack([1 - positive, positive], axis=1)
 
 
+class FaultySession(MarkedSession):
+    """The same, with something wrong with it (`session_faults`)."""
+
+    def __init__(self, tokens: dict[int, float], fault: Fault) -> None:
+        super().__init__(tokens)
+        self._fault = fault
+
+    def predict(self, ids: Ids, lengths: Lengths) -> Scores:
+        self._fault(ids)
+        if lengths.max() <= len(EMPTY_REVIEW_IDS):  # the runner asks whether the session works at all
+            return FreeSession.predict(self, ids, lengths)
+        return super().predict(ids, lengths)
+
+
 def marks(tokenizer: Tokenizer) -> dict[int, float]:
     """The score of each word's token."""
     encoded = tokenizer.encode_many(list(POSITIVE))
     assert all(len(encoding.ids) == 3 for encoding in encoded), "each word must be one piece"
     return {int(encoding.ids[1]): score for encoding, score in zip(encoded, POSITIVE.values(), strict=True)}
+
+
+def tokens_of(text: str, tokenizer: Tokenizer) -> list[int]:
+    """Its tokens, without those that frame a review."""
+    return [int(number) for number in tokenizer.encode_many([text])[0].ids[1:-1]]
 
 
 def load(kind: str, settings: Settings, metrics: Metrics) -> Model:
@@ -132,7 +152,11 @@ def load(kind: str, settings: Settings, metrics: Metrics) -> Model:
         case "gated":
             session = GatedSession(Path(os.environ[GATE_VARIABLE]))
         case "poisoned":
-            session = PoisonedSession([int(number) for number in tokenizer.encode_many([POISON])[0].ids[1:-1]])
+            session = PoisonedSession(tokens_of(POISON, tokenizer))
+        case "poisoned-marked":
+            session = FaultySession(marks(tokenizer), poisoned(tokens_of(POISON, tokenizer)))
+        case _ if kind in FAULTS:
+            session = FaultySession(marks(tokenizer), FAULTS[kind]())
         case _:
             raise ValueError(f"there is no model {kind!r}")
     limits = batch_limits(settings, "cpu", artifact.max_length)

@@ -16,7 +16,6 @@ from tests.chaos.scenario import Guarantee, Scenario
 from tests.chaos.stage import Stage
 from tests.chaos.traps import Trap
 
-BUG = "This is a bug"
 SETTLE_S = 120.0
 
 
@@ -53,7 +52,7 @@ def play(
             catches=trap.catches if trap else "",
             workers=len(stage.workers.started),
         )
-        if outcome.broken:
+        if outcome.broken or not outcome.passed:
             kept = logs / "-".join(filter(None, (scenario.name, guarantee, outcome.trap)))
             shutil.rmtree(kept, ignore_errors=True)
             shutil.copytree(folder, kept)
@@ -92,8 +91,8 @@ async def _closed(stage: Stage) -> Verdict:
     await asyncio.gather(*(worker.says("health and metrics on") for worker in stage.running))
     await asyncio.gather(*(stage.stop(worker) for worker in stage.running))
     for worker in stage.workers.started:
-        if bugs := worker.said(BUG):
-            stage.promise(False, f"no bug in {stage.subject(worker)}: {bugs[0].message}")
+        if bugs := stage.bugs(worker):
+            stage.promise(False, f"no bug in {stage.subject(worker)}: {bugs[0]}")
         if "Traceback" in worker.output:
             stage.fact(f"a traceback in the log of {stage.subject(worker)} ({worker.log_file.name})")
     return await stage.settled(0)

@@ -28,6 +28,7 @@ from tests.chaos.timeline import Timeline
 from tests.chaos.traps import Trap
 from worker.errors import ExitCode
 
+BUG = "This is a bug"
 PARTITIONS = 6
 KEYS_PER_PARTITION = 8
 LOAD_PER_S = 500
@@ -73,6 +74,7 @@ class Stage:
     """What the report should say besides."""
     _subjects: dict[int, str] = field(default_factory=dict, init=False)
     _ended_on_purpose: set[int] = field(default_factory=set, init=False)
+    _given_bugs: set[int] = field(default_factory=set, init=False)
     _proxies: dict[int, Proxy] = field(default_factory=dict, init=False)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack, init=False)
 
@@ -177,13 +179,14 @@ class Stage:
         subject: str,
         *,
         special: str | None = "marked",
+        program: Path = SPECIAL,
         proxied: bool = False,
         variables: Mapping[str, str] | None = None,
         **settings: object,
     ) -> WorkerProcess:
         """Start a worker with the guarantee of this run; `subject` is its name on the timeline, and may come again.
 
-        Its model is that of ``special_worker.py``, or the bundled one when `special` is None. With `proxied` it sees
+        Its model is that of `program`, or the bundled one when `special` is None. With `proxied` it sees
         the brokers through the proxies only (`proxies`).
         """
         given: dict[str, object] = {
@@ -196,7 +199,7 @@ class Stage:
         worker = self.workers.start(
             self.kafka.proxied_servers if proxied else self.servers,
             special=special,
-            program=self.trap.program if self.trap else SPECIAL,
+            program=self.trap.program if self.trap else program,
             variables={**(self.trap.variables if self.trap else {}), **(variables or {})},
             **given,
         )
@@ -246,9 +249,20 @@ class Stage:
         worker.send(number)
         self.note(self.subject(worker), number.name)
 
-    def ends_on_purpose(self, worker: WorkerProcess) -> None:
-        """This worker may end from now on; every other one must still run when the scenario ends."""
+    def ends_on_purpose(self, worker: WorkerProcess, *, with_bug: bool = False) -> None:
+        """This worker may end from now on; every other one must still run when the scenario ends.
+
+        `with_bug` when the scenario gives it one to report.
+        """
         self._ended_on_purpose.add(worker.process.pid)
+        if with_bug:
+            self._given_bugs.add(worker.process.pid)
+
+    def bugs(self, worker: WorkerProcess) -> list[str]:
+        """What it says of bugs that the scenario has not given it."""
+        if worker.process.pid in self._given_bugs:
+            return []
+        return [line.message for line in worker.said(BUG)]
 
     def unexpected_ends(self) -> list[str]:
         """What to say of workers that ended by themselves."""
