@@ -66,7 +66,8 @@ def line(letter: DeadLetter, *, replayed: bool) -> str:
     parts = [
         f"{record.partition.partition}/{record.offset}",
         reason,
-        printable(f"{failure.stage}  {failure.source}") if failure else "",
+        printable(failure.stage) if failure else "",
+        printable(failure.source) if failure else "",
         time_of(letter) or "no time",
         shown(record.key, KEY_WIDTH),
         f"{len(record.value):,} B" if record.value is not None else "no value",

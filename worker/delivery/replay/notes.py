@@ -44,7 +44,7 @@ class Note:
 
     partition: int
     ranges: tuple[tuple[int, int], ...]
-    """First and last offset of each stretch in which every letter has been replayed, now or before."""
+    """First and last offset of each stretch of which it replayed every letter."""
     target: str
     """The topic that they were sent to."""
     at: str
