@@ -185,7 +185,7 @@ class FlowSettings(_Part):
     """The same in bytes of key and value."""
     processing_guarantee: Guarantee = "at_least_once"
     """What a crash may do: repeat some outputs, or nothing, since outputs and offsets share a transaction."""
-    commit_interval_s: PositiveSeconds | None = None
+    commit_interval_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
     """Time between two commits of offsets, in seconds; without it 1, and 0.1 with ``exactly_once``."""
     transaction_timeout_s: PositiveSeconds = 60.0
     """The broker aborts a transaction that is open for so long, in seconds (``exactly_once``)."""
