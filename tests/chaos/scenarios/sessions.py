@@ -33,7 +33,7 @@ async def one_poison_review(stage: Stage) -> None:
     stage.promise(letter.key == b"poison", f"{source} is the one that is dead")
 
 
-@scenario(short=1.0)
+@scenario()
 async def session_fails_once(stage: Stage) -> None:
     """The first batch fails, and no other: nobody notices."""
     await stage.create_topics()
@@ -60,11 +60,11 @@ async def session_fails_for_a_while(stage: Stage) -> None:
     stage.promise(verdict.dead_letters == 0, "a session's fault makes no dead letter")
 
 
-@scenario(short=0.4)
+@scenario(short=0.2)
 async def session_fails_for_ever(stage: Stage) -> None:
     """The session fails and stays broken, five times: each time the worker ends with 6, and the next one goes on."""
     await stage.create_topics()
-    async with stage.load():
+    async with stage.load(per_s=50):
         for turn in range(stage.times(5)):
             broken = stage.start_worker(f"broken {turn + 1}", special="broken", retry_attempts=2, **QUICK_RETRIES)
             stage.ends_on_purpose(broken)
@@ -73,7 +73,7 @@ async def session_fails_for_ever(stage: Stage) -> None:
             stage.promise(code == ExitCode.SESSION, f"a broken session ends with {ExitCode.SESSION} (it was {code})")
             stage.promise("Traceback" not in broken.output, "the end of a broken session is one line, no traceback")
             (worker,) = await stage.start_workers(f"worker {turn + 1}")
-            await stage.flows(200)
+            await stage.flows(50)
             await stage.stop(worker)
     await stage.start_workers("worker")
 
@@ -106,7 +106,7 @@ async def memory_is_short(stage: Stage) -> None:
     stage.promise(bool(worker.said("out of memory")), "the log says that memory is short")
 
 
-@scenario(short=1.0)
+@scenario()
 async def memory_is_gone_for_a_while(stage: Stage) -> None:
     """The device has no memory even for one review, and later it has: the worker waits, and loses nothing."""
     await stage.create_topics()
