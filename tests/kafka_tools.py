@@ -155,6 +155,14 @@ async def committed_offsets(bootstrap_servers: str, group: str) -> dict[TopicPar
                 return {partition: offset.offset for partition, offset in stored.items() if offset.offset >= 0}
 
 
+async def member_ids(bootstrap_servers: str, group: str) -> list[str]:
+    """The ids of a group's members, those that wait for a rebalance included."""
+    async with _admin(bootstrap_servers) as admin:
+        (response,) = await admin.describe_consumer_groups([group])
+        ((_, _, _, _, _, members, *_),) = response.groups
+        return [member_id for member_id, *_ in members]
+
+
 async def end_offsets(bootstrap_servers: str, topic: str) -> dict[TopicPartition, int]:
     """The offset after the last record of each partition."""
     async with reader(bootstrap_servers, topic) as consumer:
@@ -208,6 +216,27 @@ async def read_to_the_end(
             return
         if asyncio.get_running_loop().time() > until:
             raise AssertionError(f"the output could not be read to its end within {deadline_s:g} s")
+
+
+async def leaders(bootstrap_servers: str, topic: str) -> dict[int, int]:
+    """The broker that leads each partition of a topic."""
+    async with _admin(bootstrap_servers) as admin:
+        (described,) = await admin.describe_topics([topic])
+        return {each["partition"]: each["leader"] for each in described["partitions"]}
+
+
+async def coordinator(bootstrap_servers: str, group: str) -> int:
+    """The broker that coordinates a group."""
+    async with _admin(bootstrap_servers) as admin:
+        return int(await admin.find_coordinator(group))
+
+
+async def all_in_sync(bootstrap_servers: str) -> bool:
+    """Whether every replica of every topic, Kafka's own included, has caught up with its leader."""
+    async with _admin(bootstrap_servers) as admin:
+        described = await admin.describe_topics()
+        partitions = [each for topic in described for each in topic["partitions"]]
+        return all(sorted(each["isr"]) == sorted(each["replicas"]) for each in partitions)
 
 
 async def topic_configs(bootstrap_servers: str, topic: str) -> dict[str, str]:

@@ -154,6 +154,7 @@ class Ledger:
                 made = (make(number + index) for index in range(group))
                 messages = [replace(each, timestamp_ms=each.timestamp_ms or now_ms) for each in made]
                 number += group
+                await _known(producer, self.names.input, max(message.partition or 0 for message in messages))
                 sending = [
                     await producer.send(
                         self.names.input,
@@ -167,3 +168,10 @@ class Ledger:
                 ]
                 self.note(messages, await asyncio.gather(*sending))
                 await asyncio.sleep(max(PAUSE_S, due_at - time.monotonic()))
+
+
+async def _known(producer: AIOKafkaProducer, topic: str, partition: int) -> None:
+    """Wait until `producer` knows this partition: the topic may have grown a moment ago."""
+    while partition not in await producer.partitions_for(topic):
+        await producer.client.force_metadata_update()
+        await asyncio.sleep(PAUSE_S)

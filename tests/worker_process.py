@@ -155,6 +155,20 @@ class WorkerProcess:
 
         await eventually(reached, f"{name} >= {value:g}", deadline_s)
 
+    # --- what it takes ----------------------------------------------------------------------------------------------
+
+    def memory_mib(self) -> float:
+        """Its memory now (resident)."""
+        return self._memory_mib("VmRSS")
+
+    def peak_memory_mib(self) -> float:
+        """The most memory that it has had so far."""
+        return self._memory_mib("VmHWM")
+
+    def _memory_mib(self, name: str) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(name)) / 1024
+
     # --- its life ---------------------------------------------------------------------------------------------------
 
     def send(self, number: signal.Signals) -> None:

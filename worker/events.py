@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from worker.records import Prediction, ReviewEvent
 
 MAX_DEPTH = 1024
 """Objects and arrays nested deeper than this are not accepted; the limit of the parser on the fast path."""
+_RECURSION_LIMIT = MAX_DEPTH + 1000
 
 _BOM = b"\xef\xbb\xbf"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -220,6 +222,9 @@ def _parse_exactly(value: bytes) -> object:
         _reject(Reason.NOT_JSON, "the event starts with a byte order mark, which JSON does not allow")
     if any(depth > MAX_DEPTH for depth, _ in _depths(value, 0)):
         _reject(Reason.NOT_JSON, f"the event is nested deeper than {MAX_DEPTH} levels")
+    # The parser takes a frame for each level, on top of those below it; the usual limit is 1000 frames in all.
+    if sys.getrecursionlimit() < _RECURSION_LIMIT:
+        sys.setrecursionlimit(_RECURSION_LIMIT)
     try:
         # Numbers become floats, infinite ones included: their value does not matter, and no integer is too long.
         event = json.loads(document, parse_int=float, parse_constant=_refuse_constant)

@@ -58,6 +58,11 @@ TopicName = Annotated[
     Field(pattern=r"^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$"),
     Allowed("1 to 249 letters, digits, dots, dashes and underscores"),
 ]
+InstanceId = Annotated[
+    str | None,
+    Field(pattern=r"^(?!\.{1,2}$)(?!reviews-worker$)[A-Za-z0-9._-]{1,249}$"),
+    Allowed("1 to 249 letters, digits, dots, dashes and underscores, but not reviews-worker"),
+]
 Port = Annotated[int, BeforeValidator(_without_kubernetes_link), Field(ge=0, le=65535)]
 
 
@@ -85,6 +90,8 @@ class KafkaSettings(_Part):
     """Brokers to start from, ``host:port``, separated by commas."""
     group: Name = "reviews-worker"
     """Consumer group; workers of one group share the partitions."""
+    group_instance_id: InstanceId = None
+    """Makes this worker a static member, which keeps its partitions over a restart; its own for each worker."""
     input_topic: TopicName = "reviews.in"
     """Topic that the reviews are read from."""
     output_topic: TopicName = "reviews.classified"
@@ -178,7 +185,7 @@ class FlowSettings(_Part):
     """The same in bytes of key and value."""
     processing_guarantee: Guarantee = "at_least_once"
     """What a crash may do: repeat some outputs, or nothing, since outputs and offsets share a transaction."""
-    commit_interval_s: PositiveSeconds | None = None
+    commit_interval_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
     """Time between two commits of offsets, in seconds; without it 1, and 0.1 with ``exactly_once``."""
     transaction_timeout_s: PositiveSeconds = 60.0
     """The broker aborts a transaction that is open for so long, in seconds (``exactly_once``)."""

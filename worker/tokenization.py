@@ -26,6 +26,9 @@ SPACE_SYMBOL = "\N{LOWER ONE EIGHTH BLOCK}"
 SPECIAL_PIECES = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
 _SPECIAL_PIECE = re.compile("(" + "|".join(re.escape(piece) for piece in SPECIAL_PIECES) + ")")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+_MUCH_NOT_ASCII = re.compile(r"[^\x00-\x7f]{64,}")
+_ACCENTS_BY_DECOMPOSITION = frozenset("\u0f73\u0f75\u0f81\uff9e\uff9f")
+"""All characters that are no combining ones themselves and of which decomposition leaves nothing else."""
 
 _CHARACTERS_PER_TOKEN = 8
 """More than English has, so that the beginning of a long text nearly always fills the model at the first try."""
@@ -47,12 +50,19 @@ def normalise_text(text: str, *, lower_case: bool) -> str:
     if lower_case:
         text = _lower_characters(text)
     text = " ".join(text.split()).replace("``", '"').replace("''", '"')
+    # Normalising puts accents in a row in order, which takes the square of their number: hours for a megabyte of them,
+    # with the interpreter's lock held. All of them go in the end, so where there may be many they go before.
+    text = _MUCH_NOT_ASCII.sub(_without_accents, text)
     text = _NOT_ASCII.sub(_without_accents, unicodedata.normalize("NFKD", text))
     return text.lower() if lower_case else text  # decomposition may bring capitals back
 
 
 def _without_accents(run: re.Match[str]) -> str:
-    return "".join(character for character in run[0] if not unicodedata.combining(character))
+    return "".join(
+        character
+        for character in run[0]
+        if not unicodedata.combining(character) and character not in _ACCENTS_BY_DECOMPOSITION
+    )
 
 
 def _lower_characters(text: str) -> str:

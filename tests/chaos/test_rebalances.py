@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 import kafka_tools
 import pytest
@@ -69,6 +70,28 @@ async def test_workers_that_join_and_leave_under_load_lose_nothing_and_keep_the_
     assert await first.stopped() == await third.stopped() == ExitCode.OK
     committed = await kafka_tools.committed_offsets(servers, ledger.names.group)
     assert committed == await kafka_tools.end_offsets(servers, ledger.names.input)
+
+
+@pytest.mark.parametrize("again", range(3))
+async def test_a_worker_that_was_frozen_while_another_joined_goes_on_reading(
+    again: int, kafka: Cluster, workers: Workers, ledger: Ledger
+) -> None:
+    """It does its part of the rebalance in a moment, in the middle of a fetch, and nothing is committed yet."""
+    servers = kafka.bootstrap_servers
+    frozen = await workers.start(servers, special="free").ready()
+    frozen.send(signal.SIGSTOP)
+    joining = workers.start(servers, special="free")
+    await eventually(lambda: has_members(servers, ledger.names.group, 2), "the other one is joining")
+    frozen.send(signal.SIGCONT)
+    await joining.ready()
+    await shared(frozen, joining)
+    await ledger.produce(servers, map(review, range(100)))
+    (await ledger.settled(servers)).check()
+
+
+async def has_members(servers: str, group: str, count: int) -> bool:
+    """Whether the group has so many members, those included that still wait for the others."""
+    return len(await kafka_tools.member_ids(servers, group)) == count
 
 
 async def test_more_workers_than_partitions_leave_one_idle_and_ready_to_take_over(

@@ -275,3 +275,10 @@ def test_how_many_windows_were_read_is_said_where_reviews_are_read_in_windows() 
     assert json.loads(result) == plain | {"windows": 3}
     short = ResultWriter(["neg", "pos"], "mini@1", in_windows=True).result(Prediction((0.2, 0.8), 9, False), "t")
     assert json.loads(short)["windows"] == 1
+
+
+@pytest.mark.parametrize("odd", [b'"n":1e400', b'"s":"\\ud800"'])
+def test_the_limit_on_nesting_is_the_same_for_an_event_that_the_fast_parser_refuses(odd: bytes) -> None:
+    nested = b'{"text":"good",%s,"a":' % odd + b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1) + b"}"
+    assert codec().decode(nested).text == "good"
+    assert rejection(nested.replace(b"[]", b"[[]]")).reason is Reason.NOT_JSON

@@ -58,6 +58,19 @@ def test_a_topic_has_a_name_that_kafka_takes(name: str):
         Settings(input_topic=name)
 
 
+def test_a_worker_is_a_dynamic_member_unless_it_is_given_an_id_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("REVIEWS_WORKER_GROUP_INSTANCE_ID", "")
+    assert Settings().group_instance_id is None
+    monkeypatch.setenv("REVIEWS_WORKER_GROUP_INSTANCE_ID", "reviews-worker-0")
+    assert Settings().group_instance_id == "reviews-worker-0"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a b", "a/b", "x" * 250, "reviews-worker"])
+def test_an_instance_id_is_one_that_kafka_takes_and_no_dynamic_member_goes_by(name: str):
+    with pytest.raises(ValidationError):
+        Settings(group_instance_id=name)
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from worker.errors import ArtifactError, UsageError
 from worker.inference.artifact import BUNDLED_PATH, PIECES
 from worker.overflow import MARKERS, Overflow
-from worker.tokenization import Tokenizer
+from worker.tokenization import Tokenizer, normalise_text
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "tokenisation.json").read_text(encoding="utf-8"))
 TOKENISERS = {
@@ -201,3 +202,21 @@ def test_a_vocabulary_whose_pieces_are_no_text_is_one_clear_line() -> None:
     )
     with pytest.raises(ArtifactError, match="not a SentencePiece model"):
         Tokenizer(damaged, max_length=16, lower_case=True)
+
+
+ACCENTS = st.sampled_from("e\u0300\u0316\u0344\u0f73\u0f75\u0f81\uff9e\uff9f\u3099\u05b0\u00e9\uac00\ufdfa \U0001d15f")
+
+
+@given(st.lists(ACCENTS, min_size=60, max_size=200).map("".join), st.booleans())
+def test_accents_in_any_number_and_order_are_stripped_as_after_normalising(text: str, lower_case: bool) -> None:
+    lowered = text.lower() if lower_case else text
+    decomposed = unicodedata.normalize("NFKD", " ".join(lowered.split()))
+    expected = "".join(character for character in decomposed if not unicodedata.combining(character))
+    assert normalise_text(text, lower_case=lower_case) == (expected.lower() if lower_case else expected)
+
+
+@pytest.mark.parametrize("accents", ["\u0300\u0316", "\u0f73", "\uff9e\u0316"])
+def test_half_a_million_accents_on_one_letter_do_not_hold_the_worker_up(accents: str) -> None:
+    """Put in order as Unicode wants it, they would take most of an hour."""
+    text = "a" + accents * (500_000 // len(accents)) + " film"
+    assert TOKENISER.encode(text).ids.tolist() == TOKENISER.encode("a film").ids.tolist()

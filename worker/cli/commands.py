@@ -12,7 +12,7 @@ import click
 from worker.cli.errors import exit_code
 from worker.errors import ExitCode, WorkerError
 
-COMMANDS = ("run", "demo", "predict", "produce", "consume", "topics", "check", "model", "schema")
+COMMANDS = ("run", "demo", "predict", "produce", "consume", "topics", "dlq", "check", "model", "schema")
 """Each is the object ``command`` of a module of that name, imported only when it is asked for."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -34,16 +35,20 @@ async def reachable_admin(settings: Settings) -> AsyncIterator[TopicAdmin]:
 
 def unreachable(settings: Settings, error: Exception) -> UnreachableError:
     """The error for a broker that does not answer."""
+    reason = str(error) or "nothing in time"
     return UnreachableError(
-        f"Kafka at {settings.bootstrap_servers} does not answer ({error}); check --bootstrap-servers and that it is up"
+        f"Kafka at {settings.bootstrap_servers} does not answer ({reason}); check --bootstrap-servers and that it is up"
     )
 
 
 @contextlib.asynccontextmanager
-async def started(client: AIOKafkaConsumer | AIOKafkaProducer, settings: Settings) -> AsyncIterator[Any]:
-    """A client of aiokafka, started and stopped again; raises `UnreachableError` when no broker answers."""
+async def started(
+    client: AIOKafkaConsumer | AIOKafkaProducer, settings: Settings, patience_s: float = PATIENCE_S
+) -> AsyncIterator[Any]:
+    """A client of aiokafka, started and stopped again; raises `UnreachableError` when no broker answers in time."""
     try:
-        await client.start()
+        async with asyncio.timeout(patience_s):
+            await client.start()
     except (KafkaError, OSError) as error:
         await client.stop()
         raise unreachable(settings, error) from error

@@ -75,6 +75,7 @@ def build_app(settings: Settings, membership: Membership, intake: Intake) -> Fau
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=min(3.0, settings.session_timeout_s / 3),
         broker_rebalance_timeout=settings.rebalance_timeout_s,
+        consumer_group_instance_id=settings.group_instance_id,
         broker_request_timeout=max(40.0, settings.session_timeout_s + 10),
         consumer_max_fetch_size=MAX_PARTITION_FETCH_BYTES,
         # Also for a group that starts with new records only: the transport stores where that is. Were it "latest", a

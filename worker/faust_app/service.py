@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
@@ -28,6 +29,7 @@ from worker.faust_app.web import HealthServer
 from worker.logs import StateLog
 from worker.metrics import Metrics
 from worker.pipeline.lifecycle import State
+from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.progress import Progress
 from worker.records import TopicPartition
 from worker.settings import Settings
@@ -104,8 +106,20 @@ class WorkerService:
         self._parts = build_pipeline(settings, self._model, layout, self._publisher, around)
         self._parts.pipeline.start()
         self._app = build_app(settings, self, self._parts.pipeline.intake)
-        await self._app.start()
+        await self._join(self._parts.pipeline, self._app)
         logger.info("classifying %s into %s as group %s", settings.input_topic, settings.output_topic, settings.group)
+
+    async def _join(self, pipeline: Pipeline[Any], app: FaustApp) -> None:
+        """Start Faust, which waits for the first assignment; raises what says that there will be none."""
+        starting = asyncio.create_task(app.start())
+        try:
+            await asyncio.wait((starting, pipeline.failed), return_when=asyncio.FIRST_COMPLETED)
+            if pipeline.failed.done():
+                raise pipeline.failed.result()
+            await starting
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
 
     async def _unless_stopped(self, task: asyncio.Task[None]) -> bool:
         """Wait for `task`; False when a stop was requested first (the task is cancelled then)."""
@@ -228,6 +242,11 @@ class WorkerService:
             self._settings.input_topic,
             ", ".join(str(partition.partition) for partition in sorted(start_offsets)) or "none",
         )
+
+    def failed(self, error: FatalError) -> None:
+        """See `worker.faust_app.transport.Membership`."""
+        if self._parts:
+            self._parts.pipeline.fail(error)
 
     async def commit(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
         """See `worker.pipeline.protocols.Committer`."""

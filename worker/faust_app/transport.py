@@ -33,8 +33,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from worker.delivery.transactions import EXACTLY_ONCE_MARK
-from worker.errors import BrokerError
+from worker.errors import BrokerError, FatalError
 from worker.faust_app.committed import committed_offsets
+from worker.faust_app.place_in_group import PlaceInGroup
 from worker.records import Chunk, Record, TopicPartition
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,9 @@ class Membership(Protocol):
 
     def assigned(self, generation: int, start_offsets: Mapping[TopicPartition, int | None]) -> None:
         """A new assignment; `start_offsets` are the committed next offsets."""
+
+    def failed(self, error: FatalError) -> None:
+        """There will be no further assignment."""
 
 
 class Host(Protocol):
@@ -142,6 +146,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._storing: asyncio.Lock | None = None
         self._committing: asyncio.Task[None] | None = None
         self._beginning: asyncio.Task[None] | None = None
+        self._place: PlaceInGroup | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def _host(self) -> Host:
@@ -154,11 +160,21 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed" if self._host.read_committed else "read_uncommitted"
         return consumer
 
+    async def on_start(self) -> None:
+        """Start the consumer, and watch its place in the group."""
+        await super().on_start()
+        self._place = PlaceInGroup(
+            self._ensure_consumer(), lambda error: self._on_worker_loop(_call(self._host.membership.failed, error))
+        )
+        self._watching = asyncio.create_task(self._place.watch())
+
     async def on_thread_stop(self) -> None:
         """Stop the consumer, even where aiokafka trips over a fetch that it cancels itself: it does without a broker.
 
         The thread would end half stopped then, and whoever stops it would wait for ever.
         """
+        if self._watching is not None:
+            self._watching.cancel()
         try:
             await super().on_thread_stop()
         except asyncio.CancelledError:
@@ -182,6 +198,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._delivered_until.clear()
         self._stored.clear()
         await super().on_partitions_revoked(revoked)
+        if self._place is not None:
+            await self._place.check()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Learn where to start before any record is let through.
@@ -276,14 +294,26 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Fetched]:  # type: ignore[override]
         records_by_partition = await super()._fetch_records(*args, **kwargs)
+        flows, active = self.consumer.flow_active, self.consumer._active_partitions
         fetched = {}
         for tp, records in records_by_partition.items():
+            if not flows or tp not in active:
+                self._seek_back(tp, records[0].offset)
+                continue
             follows = self._delivered_until.get(tp)
             if follows is not None and records[0].offset < follows:
                 follows = records[0].offset  # Faust has sought back
             self._delivered_until[tp] = records[-1].offset + 1
             fetched[tp] = Fetched(self.generation, follows, records)
         return fetched
+
+    def _seek_back(self, tp: TP, offset: int) -> None:
+        """Have records fetched again that Faust would throw away, since a rebalance came while it waited for them.
+
+        It seeks to the committed offset then, which does nothing for a partition that has none yet.
+        """
+        with contextlib.suppress(IllegalStateError):  # no longer ours
+            self._ensure_consumer().seek(driver.ensure_aiokafka_TP(tp), offset)
 
     async def store_offsets(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
         """Store next offsets in the group; may be called from the worker's loop. See `Committer.commit`."""

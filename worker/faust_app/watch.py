@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 
 from worker.clock import Clock
 from worker.faust_app.transport import Standing
@@ -73,6 +73,8 @@ class Watch:
             standing = await self._source.standing()
         except TimeoutError:
             return  # neither the consumer's thread nor the broker says anything: the watchdog's time runs on
+        except IllegalStateError:
+            return  # the assignment ended while the broker was asked
         except KafkaError as error:
             self._broker.away(type(error).__name__, "nothing is lost, work goes on when it is back")
             self._metrics.broker_up.set(0)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import IllegalGenerationError, KafkaConnectionError
+from aiokafka.errors import IllegalGenerationError, IllegalStateError, KafkaConnectionError
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 from hypothesis import given
@@ -113,6 +113,12 @@ class FakeConsumer:
     def __init__(self) -> None:
         self.commits: list[dict[Any, int]] = []
         self.error: Exception | None = None
+        self.positions: dict[Any, int] = {}
+
+    def seek(self, partition: Any, offset: int) -> None:
+        if self.error is not None:
+            raise self.error
+        self.positions[tuple(partition)] = offset
 
     async def commit(self, offsets: Mapping[Any, Any]) -> None:
         if self.error is not None:
@@ -230,3 +236,46 @@ async def test_a_broker_that_is_away_at_revocation_costs_repeats_and_no_more(
     consumer.error = KafkaConnectionError("away")
     await thread.on_partitions_revoked({FIRST})
     assert membership.calls == ["revoked", "closed"]
+
+
+@pytest.fixture
+def records_come(thread: Thread, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """What Faust has asked for, with its own state to be set: two records of each partition."""
+
+    async def records(*_: object, **__: object) -> dict[TP, list[ConsumerRecord]]:
+        return {FIRST: [consumed(4), consumed(5)], SECOND: [consumed(7), consumed(8)]}
+
+    monkeypatch.setattr(transport.driver.AIOKafkaConsumerThread, "_fetch_records", records)
+    state = SimpleNamespace(flow_active=True, _active_partitions={FIRST, SECOND})
+    thread.consumer = state  # type: ignore[assignment]
+    return state
+
+
+async def test_what_is_fetched_is_handed_over_once(
+    thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace
+) -> None:
+    fetched = await thread._fetch_records()
+    assert {tp: offsets_of(chunk) for tp, chunk in fetched.items()} == {FIRST: [4, 5], SECOND: [7, 8]}
+    assert not consumer.positions
+
+
+async def test_what_comes_while_faust_would_throw_it_away_is_fetched_again(
+    thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace
+) -> None:
+    records_come.flow_active = False
+    assert await thread._fetch_records() == {}
+    assert consumer.positions == {FIRST: 4, SECOND: 7}
+    records_come.flow_active = True
+    records_come._active_partitions = {SECOND}
+    assert set(await thread._fetch_records()) == {SECOND}
+    records_come._active_partitions = {FIRST, SECOND}
+    (first, second) = (await thread._fetch_records()).values()
+    assert (first.follows, second.follows) == (None, 7)
+
+
+async def test_what_comes_of_a_partition_that_is_lost_is_forgotten(
+    thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace
+) -> None:
+    records_come._active_partitions = set()
+    consumer.error = IllegalStateError("Partition is not assigned")
+    assert await thread._fetch_records() == {}

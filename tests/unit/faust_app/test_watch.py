@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import IllegalStateError, KafkaConnectionError
 from pipeline_parts import PARTITION, HeldCollector, make_chunk, make_entries, make_task
 
 from worker.clock import FakeClock
@@ -122,6 +122,18 @@ async def test_a_broker_that_is_away_is_no_standstill_of_ours(world: World, capl
     assert await world.problem_after(1) is None
     assert world.metric("broker_up") == 1
     assert len(caplog.records) == 2
+
+
+async def test_an_assignment_that_ends_while_the_broker_is_asked_is_no_broker_that_is_away(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    world.stands_at(10, 15, None)
+    await world.watch.look()
+    world.source.answer = IllegalStateError("Partition is not assigned")
+    await world.watch.look()
+    assert world.metric("broker_up") == 1
+    assert not caplog.records
 
 
 async def test_a_consumer_that_does_not_answer_at_all_is_a_standstill(world: World) -> None:

@@ -1,0 +1,121 @@
+"""Workers with an instance id: what a restart costs the others, and two with the same id."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import kafka_tools
+import pytest
+from aiokafka import AIOKafkaConsumer
+from kafka_tools import Message
+from ledger import Ledger
+from worker_process import WorkerProcess, Workers, eventually
+
+from worker.devkafka import Cluster
+from worker.errors import ExitCode
+
+PARTITIONS = 4
+
+
+def review(number: int) -> Message:
+    return Message(b'{"review_id":%d,"text":"number %d was good"}' % (number, number), b"key-%d" % (number % 16))
+
+
+@pytest.fixture(autouse=True)
+async def _topics(kafka: Cluster, ledger: Ledger) -> None:
+    names = ledger.names
+    topics = (names.input, names.output, names.dead_letters)
+    await kafka_tools.create_topics(kafka.bootstrap_servers, *topics, partitions=PARTITIONS)
+
+
+async def shared(*workers: WorkerProcess) -> None:
+    """Wait until each of these workers has an even share of the partitions."""
+
+    async def even() -> bool:
+        return all([await worker.metric("assigned_partitions") == PARTITIONS / len(workers) for worker in workers])
+
+    await eventually(even, f"{len(workers)} workers share {PARTITIONS} partitions")
+
+
+async def test_a_restart_does_not_make_the_others_rebalance_and_nothing_is_lost_or_repeated(
+    kafka: Cluster, workers: Workers, ledger: Ledger
+) -> None:
+    servers = kafka.bootstrap_servers
+    staying = workers.start(servers, special="free", group_instance_id="one")
+    leaving = workers.start(servers, special="free", group_instance_id="two")
+    await asyncio.gather(staying.ready(), leaving.ready())
+    await shared(staying, leaving)
+    assigned = next(line.message for line in reversed(leaving.said("assigned 2 partitions")))
+    rebalances = await staying.metric("rebalances_total")
+    async with ledger.load(servers, review):
+        await leaving.reaches("events_out_total", 100)
+        assert await leaving.stopped() == ExitCode.OK
+        returned = await workers.start(servers, special="free", group_instance_id="two").ready()
+        await returned.reaches("events_out_total", 100)
+    (await ledger.settled(servers)).check(max_rewinds=0)
+    assert returned.said(assigned)
+    assert await returned.metric("rebalances_total") == 1
+    assert await staying.metric("rebalances_total") == rebalances
+    assert len(staying.said("assigned")) == rebalances
+    assert await staying.stopped() == await returned.stopped() == ExitCode.OK
+
+
+async def test_a_worker_whose_id_another_one_takes_ends_with_one_clear_line_and_leaves_it_the_place(
+    kafka: Cluster, workers: Workers, ledger: Ledger
+) -> None:
+    servers = kafka.bootstrap_servers
+    first = await workers.start(servers, special="free", group_instance_id="twice").ready()
+    await shared(first)
+    await ledger.produce(servers, map(review, range(100)))
+    second = await workers.start(servers, special="free", group_instance_id="twice").ready()
+    assert await first.ended() == ExitCode.USAGE
+    assert_said(first)
+    await ledger.produce(servers, map(review, range(100, 200)))
+    (await ledger.settled(servers)).check(max_repeats=200)
+    assert await second.metric("rebalances_total") == 1
+    assert await second.stopped() == ExitCode.OK
+
+
+async def test_a_worker_whose_id_another_one_takes_while_it_joins_ends_too(
+    kafka: Cluster, workers: Workers, ledger: Ledger
+) -> None:
+    servers = kafka.bootstrap_servers
+    frozen = await workers.start(servers, special="free").ready()
+    frozen.send(signal.SIGSTOP)  # who joins now has to wait for it
+    first = workers.start(servers, special="free", group_instance_id="twice")
+    await eventually(lambda: holds_place(servers, ledger.names.group, "twice"), "the first one is joining")
+    second = workers.start(servers, special="free", group_instance_id="twice")
+    assert await first.ended() == ExitCode.USAGE
+    assert_said(first)
+    frozen.send(signal.SIGCONT)
+    await second.ready()
+    await shared(frozen, second)
+    await ledger.produce(servers, map(review, range(100)))
+    (await ledger.settled(servers)).check()
+    assert await frozen.stopped() == await second.stopped() == ExitCode.OK
+
+
+async def test_a_group_that_cannot_be_joined_ends_the_worker_with_one_clear_line(
+    kafka: Cluster, workers: Workers, ledger: Ledger
+) -> None:
+    servers, names = kafka.bootstrap_servers, ledger.names
+    async with AIOKafkaConsumer(names.input, bootstrap_servers=servers, group_id=names.group):
+        worker = workers.start(servers, special="free")  # it shares partitions out in another way than this consumer
+        assert await worker.ended() == ExitCode.BUG
+    assert worker.errors[-1].startswith(f"error: the group {names.group} cannot be joined: ")
+    assert "InconsistentGroupProtocolError" in worker.errors[-1]
+    assert len(worker.errors) == 1
+
+
+async def holds_place(servers: str, group: str, instance_id: str) -> bool:
+    """Whether a member of the group has this instance id, be it that it still waits for the others."""
+    return any(each.startswith(f"{instance_id}-") for each in await kafka_tools.member_ids(servers, group))
+
+
+def assert_said(worker: WorkerProcess) -> None:
+    """Its last words are one line, and no traceback."""
+    assert worker.errors[-1].startswith("error: another worker has the group_instance_id 'twice'")
+    assert "give each worker an id of its own" in worker.errors[-1]
+    assert len(worker.errors) == 1
+    assert "Traceback" not in worker.output

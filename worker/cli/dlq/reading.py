@@ -1,0 +1,74 @@
+"""The dead-letter topic and the notes on what was replayed, opened for a command."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+
+from worker.cli.kafka import PATIENCE_S, reachable_admin, started, unreachable
+from worker.delivery.replay.notes import Replayed, notes_topic
+from worker.delivery.replay.reader import Span, TopicReader
+from worker.errors import TopicError
+from worker.settings import Settings
+from worker.topics import TopicDescription, missing_topics_message
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """The dead-letter topic as it was when it was opened."""
+
+    reader: TopicReader
+    topic: str
+    spans: list[Span]
+    """What is in each partition."""
+    replayed: Replayed
+
+
+async def describe(settings: Settings, *names: str) -> dict[str, TopicDescription]:
+    """The dead-letter topic, the topic with the notes on it, and those of `names`; only those that exist.
+
+    Raises `TopicError` when there is no dead-letter topic.
+    """
+    topic = settings.dead_letter_topic
+    async with reachable_admin(settings) as admin:
+        found = await admin.describe([topic, notes_topic(topic), *names])
+    if topic not in found:
+        raise TopicError(missing_topics_message(settings, [topic], found.values()))
+    return found
+
+
+@contextlib.asynccontextmanager
+async def reading(settings: Settings) -> AsyncIterator[TopicReader]:
+    """A reader; raises `UnreachableError` and `TopicError` for what Kafka does not let it do."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.bootstrap_servers,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",  # where retention was faster than the reader
+    )
+    try:
+        async with started(consumer, settings):
+            yield TopicReader(consumer, PATIENCE_S)
+    except TopicAuthorizationFailedError as error:
+        raise TopicError(f"this user may not read {error}; grant READ on it") from error
+    except KafkaError as error:
+        raise unreachable(settings, error) from error
+
+
+async def open_letters(
+    reader: TopicReader, settings: Settings, found: Mapping[str, TopicDescription], target: str
+) -> DeadLetters:
+    """The dead-letter topic, and what was replayed of it to `target`, checked to be of this topic."""
+    topic = settings.dead_letter_topic
+    notes = notes_topic(topic)
+    replayed = Replayed(target)
+    if notes in found:
+        async for note in reader.notes(notes):
+            replayed.add(note)
+    spans = await reader.spans(topic, found[topic].partitions)
+    await reader.check_witnesses(topic, spans, replayed, notes)
+    return DeadLetters(reader, topic, spans, replayed)

@@ -1,0 +1,109 @@
+"""A dead letter taken apart: the event as it was, and what the worker has said of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from worker.delivery.dead_letters import (
+    EXCEPTION_HEADER,
+    MESSAGE_HEADER,
+    OFFSET_HEADER,
+    PARTITION_HEADER,
+    REASON_HEADER,
+    STAGE_HEADER,
+    TOPIC_HEADER,
+)
+from worker.records import Headers, Record
+
+HOPS_HEADER = "reviews_worker.replay.hops"
+"""How often an event was sent again, in decimal; the worker carries it along like any other header."""
+
+FAILURE_HEADERS = (
+    EXCEPTION_HEADER,
+    MESSAGE_HEADER,
+    TOPIC_HEADER,
+    PARTITION_HEADER,
+    OFFSET_HEADER,
+    REASON_HEADER,
+    STAGE_HEADER,
+)
+"""The headers of one failure, in the order in which `worker.delivery.dead_letters.dead_letter` adds them."""
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What the worker said when an event failed. Reasons and stages are texts: a newer worker may know more of them."""
+
+    reason: str
+    stage: str
+    exception: str
+    message: str
+    topic: str
+    partition: int
+    """-1 where the header is no number."""
+    offset: int
+    """-1 where the header is no number."""
+
+    @property
+    def source(self) -> str:
+        """Where the event was read: ``<topic>/<partition>/<offset>``."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One record of the dead-letter topic."""
+
+    record: Record
+    """As it lies there."""
+    event_headers: Headers
+    """The event's own headers, exactly as its producer gave them."""
+    failures: tuple[Failure, ...]
+    """Oldest first. Several where the letter itself was copied back to the input and failed again; none where the
+    record is not this worker's."""
+    hops: int
+    """How often the event has been sent again so far."""
+
+    @property
+    def latest(self) -> Failure | None:
+        """The failure that counts."""
+        return self.failures[-1] if self.failures else None
+
+
+def read_letter(record: Record) -> DeadLetter:
+    """Take a record of the dead-letter topic apart.
+
+    A failure is recognised by its seven headers, in their order, at the end. So what the event itself carried is left
+    alone, be it a header of the same name.
+    """
+    headers, failures = record.headers, list[Failure]()
+    size = len(FAILURE_HEADERS)
+    while tuple(name for name, _ in headers[-size:]) == FAILURE_HEADERS:
+        failures.insert(0, _failure(headers[-size:]))
+        headers = headers[:-size]
+    hops = max((_number(value) for name, value in headers if name == HOPS_HEADER), default=0)
+    event_headers = tuple(header for header in headers if header[0] != HOPS_HEADER)
+    return DeadLetter(record, event_headers, tuple(failures), max(hops, 0))
+
+
+def _failure(headers: Headers) -> Failure:
+    texts = {name: (value or b"").decode(errors="replace") for name, value in headers}
+    return Failure(
+        reason=texts[REASON_HEADER],
+        stage=texts[STAGE_HEADER],
+        exception=texts[EXCEPTION_HEADER],
+        message=texts[MESSAGE_HEADER],
+        topic=texts[TOPIC_HEADER],
+        partition=_number(texts[PARTITION_HEADER]),
+        offset=_number(texts[OFFSET_HEADER]),
+    )
+
+
+def _number(text: str | bytes | None) -> int:
+    """A number in decimal; -1 where there is none."""
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    return int(text) if text and _NUMBER.fullmatch(text) else -1

@@ -1,0 +1,90 @@
+"""Whether a consumer still has its place in the group, and what becomes of it when it has not.
+
+aiokafka 0.14 joins with the instance id (JoinGroup 5, SyncGroup 3) but sends heartbeats and commits without it, and
+does not know the error that says that another member has the id (FENCED_INSTANCE_ID, 82). So two workers with one
+``group_instance_id`` would take each other's place at every heartbeat, for ever; and where the broker refuses one of
+them while it joins, its coordinator waits for somebody to ask for the error, which Faust never does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka.client import ConnectionGroup
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.admin import DescribeGroupsRequest
+
+from worker.errors import FatalError, UsageError
+
+WATCH_INTERVAL_S = 0.5
+RETRY_PAUSE_S = 0.5
+_UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+
+class PlaceInGroup:
+    """The place of one consumer that is started. For the consumer's event loop; looks at aiokafka's coordinator."""
+
+    def __init__(self, consumer: Any, lost: Callable[[FatalError], Awaitable[None]]) -> None:
+        self._client = consumer._client
+        self._coordinator = consumer._coordinator
+        self._lost = lost
+        self._known_as = ""
+
+    async def watch(self) -> None:
+        """Wait until the coordinator has given up, and call `lost` with the reason."""
+        while (error := self._given_up()) is None:
+            self._known_as = self._coordinator.member_id or self._known_as
+            await asyncio.sleep(WATCH_INTERVAL_S)
+        await self._lost(await self._explained(error))
+
+    async def check(self) -> None:
+        """Call before the group is joined again. When another worker has our place, calls `lost`, and then returns only
+        when the consumer is closed, without having joined: the other one would lose the place in its turn.
+        """
+        coordinator = self._coordinator
+        forgotten = coordinator._group_instance_id and self._known_as and not coordinator.member_id
+        if forgotten and await self._other_holder():
+            await self._lost(self._taken())
+            await asyncio.wait([coordinator._closing])
+            coordinator.coordinator_dead()
+
+    def _given_up(self) -> BaseException | None:
+        task = self._coordinator._coordination_task
+        if task.done() and not task.cancelled():
+            ended: BaseException | None = task.exception()
+            return ended
+        pending: BaseException | None = self._coordinator._pending_exception
+        return pending
+
+    async def _explained(self, error: BaseException) -> FatalError:
+        if self._coordinator._group_instance_id and await self._other_holder():
+            return self._taken()
+        return FatalError(f"the group {self._coordinator.group_id} cannot be joined: {error}")
+
+    def _taken(self) -> UsageError:
+        return UsageError(
+            f"another worker has the group_instance_id {self._coordinator._group_instance_id!r} and took this worker's"
+            f" place in group {self._coordinator.group_id}; give each worker an id of its own, or none"
+        )
+
+    async def _other_holder(self) -> bool:
+        """Whether a member that is not this one has our instance id; its member id is that and a random one."""
+        coordinator = self._coordinator
+        ours = re.compile(re.escape(coordinator._group_instance_id) + "-" + _UUID)
+        request = DescribeGroupsRequest([coordinator.group_id])
+        while not coordinator._closing.done():
+            await coordinator.ensure_coordinator_known()
+            try:
+                response = await self._client.send(
+                    coordinator.coordinator_id, request, group=ConnectionGroup.COORDINATION
+                )
+            except KafkaError:
+                await asyncio.sleep(RETRY_PAUSE_S)
+                continue
+            ((_, _, _, _, _, members, *_),) = response.groups
+            member_ids = [member_id for member_id, *_ in members]
+            return any(ours.fullmatch(each) and each != coordinator.member_id for each in member_ids)
+        return False
