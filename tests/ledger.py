@@ -101,6 +101,10 @@ class Ledger:
         async with self._reader(servers) as consumer:
             await self._read(consumer)
 
+    def forget_positions(self, topic: str) -> None:
+        """`topic` was made anew: read it from its beginning."""
+        self._positions = {place: offset for place, offset in self._positions.items() if place.topic != topic}
+
     def judge(self, outputs: Iterable[ConsumerRecord], dead_letters: Iterable[ConsumerRecord]) -> Verdict:
         """Compare what was published with what was produced."""
         audit = self._new_audit()
