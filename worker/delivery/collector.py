@@ -14,6 +14,7 @@ from typing import Protocol
 from worker.clock import Clock
 from worker.delivery.lane import Lane
 from worker.delivery.outcomes import Item, Outcomes
+from worker.delivery.patience import persistently
 from worker.delivery.transactions import NewTransactions
 from worker.metrics import Metrics
 from worker.pipeline.protocols import Owner
@@ -56,13 +57,11 @@ class RecordCollector:
         self._lanes: dict[tuple[str, int], Lane] = {}
 
     async def take_over(self, partitions: Collection[TopicPartition]) -> None:
-        """Fence whoever published exactly once what comes of `partitions`: a transaction of theirs may be open."""
-        for partition in partitions:
-            transactions = self._new_transactions(partition)
-            try:
-                await transactions.open()
-            finally:
-                await transactions.close()
+        """Fence whoever published exactly once what comes of `partitions`: a transaction of theirs may be open.
+
+        Takes as long as the broker needs; raises DeliveryError.
+        """
+        await asyncio.gather(*map(self._fence, partitions))
 
     def send(self, entries: Sequence[Entry], owner: Owner) -> None:
         """Publish the outcomes of entries of one partition, in this order; raises FuseError.
@@ -121,3 +120,12 @@ class RecordCollector:
         if lane is None:
             lane = self._lanes[topic, partition] = Lane(topic, partition, self, self._clock)
         return lane
+
+    async def _fence(self, partition: TopicPartition) -> None:
+        transactions = self._new_transactions(partition)
+        retries = self._metrics.retries.labels("publish")
+        try:
+            what = f"taking over {partition.topic}/{partition.partition}"
+            await persistently(what, transactions.open, on_failure=retries.inc)
+        finally:
+            await transactions.close()

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
 from typing import Protocol, TypeVar
 
 from worker.clock import Clock
 from worker.delivery.lane import LATE_S, MAX_GROUP_RECORDS
 from worker.delivery.outcomes import Item, Outcomes
+from worker.delivery.patience import mentioned, persistently
 from worker.delivery.transactions import BatchTooLargeError, Transactions
 from worker.errors import FencedError, TransactionError
 from worker.metrics import Metrics
@@ -22,14 +23,9 @@ from worker.records import TopicPartition
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 5.0
 LATE_INTERVALS = 5
 """A transaction costs broker and worker some milliseconds of processor time, whatever is in it. Where the oldest event
 is `LATE_S` old already, as all are under a backlog, so many intervals pass before the next one."""
-PATIENCE_S = 10.0
-"""A transaction that takes so long is mentioned in the log: something has to be looked at."""
-SLOW = "%s of %s has taken %.0f s so far; look at the topics and at the broker's transaction coordinator"
 
 
 class LaneEvents(Protocol):
@@ -83,7 +79,7 @@ class TransactionLane:
 
     async def open(self) -> None:
         """Take the partition over, for as long as it takes; raises DeliveryError. Then items may come."""
-        await self._persistently("taking over", self._transactions.open, lambda: False)
+        await self._persistently("taking over", self._transactions.open)
         self._routine = asyncio.create_task(self._run(), name=f"transactions of {self._place}")
 
     def extend(self, items: Iterable[Item]) -> None:
@@ -158,11 +154,12 @@ class TransactionLane:
         next_offset = items[-1][1].record.offset + 1
         records = [item[0] for item in items]
         try:
-            async with self._mentioned("a transaction"):
+            async with mentioned(f"a transaction of {self._place}"):
                 await self._transactions.commit(records, next_offset, self._batch_records)
         except BatchTooLargeError as error:
             await self._begin_again(owner, next_offset)
-            self._narrow(error)
+            if not owner.closed:
+                self._narrow(error)
         except TransactionError as error:
             logger.warning("a transaction of %s failed (%s); looking whether it was committed", self._place, error)
             if await self._begin_again(owner, next_offset):
@@ -186,8 +183,10 @@ class TransactionLane:
         the transaction would have made it, somebody else has gone on meanwhile: FencedError.
         """
         self._metrics.transactions.labels("failed").inc()
-        await self._persistently("opening", self._transactions.open, lambda: owner.closed)
-        committed = await self._persistently("reading", self._transactions.committed, lambda: owner.closed)
+        await self._persistently("taking over again", self._transactions.open, lambda: owner.closed)
+        committed = await self._persistently(
+            "reading the committed offset of", self._transactions.committed, lambda: owner.closed
+        )
         if owner.closed or committed == owner.committed(self._partition):
             return False
         if committed == next_offset:
@@ -213,32 +212,10 @@ class TransactionLane:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     async def _persistently(
-        self, what: str, attempt: Callable[[], Awaitable[T]], abandoned: Callable[[], bool]
+        self, what: str, attempt: Callable[[], Awaitable[T]], abandoned: Callable[[], bool] = lambda: False
     ) -> T | None:
-        """The answer of `attempt`, as often as it takes; None when it was abandoned meanwhile."""
-        pause = FIRST_PAUSE_S
-        while True:
-            try:
-                async with self._mentioned(what):
-                    return await attempt()
-            except TransactionError as error:
-                level = logging.WARNING if pause == FIRST_PAUSE_S else logging.DEBUG
-                logger.log(level, "%s transactions of %s failed (%s); trying again", what, self._place, error)
-                self._metrics.retries.labels("publish").inc()
-            if abandoned():
-                return None
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
-
-    @contextlib.asynccontextmanager
-    async def _mentioned(self, what: str) -> AsyncIterator[None]:
-        """Says when it takes long: aiokafka tries for ever, in silence, whatever may pass by itself."""
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(PATIENCE_S, logger.warning, SLOW, what, self._place, PATIENCE_S)
-        try:
-            yield
-        finally:
-            timer.cancel()
+        retries = self._metrics.retries.labels("publish")
+        return await persistently(f"{what} {self._place}", attempt, on_failure=retries.inc, abandoned=abandoned)
 
     @property
     def _place(self) -> str:

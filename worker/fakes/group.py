@@ -46,35 +46,50 @@ class FakeGroup:
         self.topic = topic
         self.members: list[FakeMember] = []
         self.rebalances = 0
+        self._rebalancing = asyncio.Lock()
 
     async def join(self, member: FakeMember) -> None:
         """Take `member` in; all members rebalance."""
-        await self._revoke_all()
-        self.members.append(member)
-        self._assign_all()
+        async with self._rebalancing:
+            await self._revoke_all()
+            self.members.append(member)
+            self._assign_all()
+
+    async def rejoin(self, member: FakeMember) -> None:
+        """Share out again because `member` asks for it, which may have been replaced without knowing."""
+        async with self._rebalancing:
+            if member.fenced:
+                await member.give_up()
+                member.fenced = False
+                self.members.append(member)
+            await self._revoke_all()
+            self._assign_all()
 
     async def leave(self, member: FakeMember) -> None:
         """Let `member` go in good order: it commits what is acknowledged, and the others take over."""
-        if member not in self.members:
-            return
-        await self._revoke_all()
-        self.members.remove(member)
-        self._assign_all()
+        async with self._rebalancing:
+            if member not in self.members:
+                return
+            await self._revoke_all()
+            self.members.remove(member)
+            self._assign_all()
 
     async def rebalance(self) -> None:
         """Share out again, the same members."""
-        await self._revoke_all()
-        self._assign_all()
+        async with self._rebalancing:
+            await self._revoke_all()
+            self._assign_all()
 
     async def fence(self, member: FakeMember) -> None:
         """Give the partitions of `member` to the others without its knowing: it was away for too long.
 
         It goes on as before, but the group takes no commit of it.
         """
-        self.members.remove(member)
-        member.fenced = True
-        await self._revoke_all()
-        self._assign_all()
+        async with self._rebalancing:
+            self.members.remove(member)
+            member.fenced = True
+            await self._revoke_all()
+            self._assign_all()
 
     async def _revoke_all(self) -> None:
         for member in self.members:

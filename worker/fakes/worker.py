@@ -55,7 +55,7 @@ class FakeWorker:
         tokenizer = tokenizer.with_overflow(settings.reading)
         model = Model(identity, tuple(labels), tokenizer, session, _limits(settings, tokenizer))
         self.transactions = TransactionFaults()
-        self._rejoining: set[asyncio.Task[None]] = set()
+        self._rejoining: asyncio.Task[None] | None = None
         around = Surroundings(
             clock or SystemClock(),
             self.metrics,
@@ -106,23 +106,15 @@ class FakeWorker:
         await self._stop_parts()
 
     async def _stop_parts(self) -> None:
+        if self._rejoining is not None:
+            self._rejoining.cancel()
         self.pipeline.closed()
         await self.pipeline.stop()
         await self.collector.stop()
 
     def _rejoin(self) -> None:
-        task = asyncio.create_task(self._rejoined(), name="rejoin")
-        self._rejoining.add(task)
-        task.add_done_callback(self._rejoining.discard)
-
-    async def _rejoined(self) -> None:
-        """A member that was replaced without knowing joins anew; otherwise the group shares out again."""
-        if self.member.fenced:
-            await self.member.give_up()
-            self.member.fenced = False
-            await self._group.join(self.member)
-        else:
-            await self._group.rebalance()
+        if self._rejoining is None or self._rejoining.done():
+            self._rejoining = asyncio.create_task(self._group.rejoin(self.member), name="rejoin")
 
     def _layout(self) -> TopicLayout:
         settings, broker = self._settings, self._group.broker
