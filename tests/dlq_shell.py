@@ -92,8 +92,9 @@ class DlqShell:
         return asyncio.run(consume_all(self.servers, topic or self.names.input, read_committed=True))
 
     def there(self) -> list[ConsumerRecord]:
-        """What lies on the dead-letter topic."""
-        return asyncio.run(consume_all(self.servers, self.names.dead_letters))
+        """What lies on the dead-letter topic, by place."""
+        records = asyncio.run(consume_all(self.servers, self.names.dead_letters))
+        return sorted(records, key=lambda record: (record.partition, record.offset))
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

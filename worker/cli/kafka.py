@@ -16,6 +16,7 @@ from worker.topics import TopicAdmin, TopicDescription, open_admin
 
 PATIENCE_S = 15.0
 """How long a command for people waits for the broker; `start_timeout_s` is meant for a service."""
+STOP_PATIENCE_S = 5.0
 
 
 def impatient(settings: Settings) -> Settings:
@@ -50,12 +51,18 @@ async def started(
         async with asyncio.timeout(patience_s):
             await client.start()
     except (KafkaError, OSError) as error:
-        await client.stop()
+        await _stop(client)
         raise unreachable(settings, error) from error
     try:
         yield client
     finally:
-        await client.stop()
+        await _stop(client)
+
+
+async def _stop(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOP_PATIENCE_S):
+            await client.stop()
 
 
 async def messages_and_lag(

@@ -46,7 +46,7 @@ async def _list(
     wanted = Wanted(frozenset(reasons), since)
     counts = Summary()
     found = await describe(settings)
-    async with reading(settings) as reader:
+    async with reading(settings, found) as reader:
         opened = await open_letters(reader, settings, found, settings.input_topic)
         for partition, span in enumerate(opened.spans):
             async for letters in reader.letters(opened.topic, partition, span):

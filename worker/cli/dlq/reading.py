@@ -42,8 +42,8 @@ async def describe(settings: Settings, *names: str) -> dict[str, TopicDescriptio
 
 
 @contextlib.asynccontextmanager
-async def reading(settings: Settings) -> AsyncIterator[TopicReader]:
-    """A reader; raises `UnreachableError` and `TopicError` for what Kafka does not let it do."""
+async def reading(settings: Settings, found: Mapping[str, TopicDescription]) -> AsyncIterator[TopicReader]:
+    """A reader of the topics in `found`; raises `UnreachableError` or `TopicError` where Kafka does not let it read."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.bootstrap_servers,
         isolation_level="read_committed",
@@ -52,7 +52,9 @@ async def reading(settings: Settings) -> AsyncIterator[TopicReader]:
     )
     try:
         async with started(consumer, settings):
-            yield TopicReader(consumer, PATIENCE_S)
+            reader = TopicReader(consumer, PATIENCE_S)
+            reader.assign({name: topic.partitions for name, topic in found.items()})
+            yield reader
     except TopicAuthorizationFailedError as error:
         raise TopicError(f"this user may not read {error}; grant READ on it") from error
     except KafkaError as error:

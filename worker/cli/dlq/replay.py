@@ -106,7 +106,10 @@ async def _replay(settings: Settings, options: Options) -> None:
         from_any_topic=options.to is not None,
         new_time=options.new_time,
     )
-    async with _transactions(settings, options, found, selection.target) as transactions, reading(settings) as reader:
+    async with (
+        _transactions(settings, options, found, selection.target) as transactions,
+        reading(settings, found) as reader,
+    ):
         # Only now, when nobody else can go on, do the notes say what is done.
         opened = await open_letters(reader, settings, found, name)
         on_chosen = _show_chosen if options.dry_run else None

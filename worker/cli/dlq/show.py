@@ -67,7 +67,7 @@ async def _find(settings: Settings, partition: int, offset: int) -> tuple[DeadLe
     count = found[topic].partitions
     if partition >= count:
         raise UsageError(f"{topic} has no partition {partition}: they are 0 to {count - 1}")
-    async with reading(settings) as reader:
+    async with reading(settings, found) as reader:
         span = (await reader.spans(topic, count))[partition]
         if not span.start <= offset < span.end:
             holds = f"offsets {span.start} to {span.end - 1}" if span.end > span.start else "nothing"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,12 +34,20 @@ class Span(NamedTuple):
 class TopicReader:
     """Reads one partition after the other through `consumer`, which is started and has no group.
 
-    The consumer reads committed transactions only, and begins at the oldest record where the one it wants is gone.
+    The consumer reads committed transactions only, and begins at the oldest record where the one it wants is gone. It
+    is given all partitions at once and all but one are paused: aiokafka's may hang when it is stopped soon after an
+    assignment has changed.
     """
 
     consumer: AIOKafkaConsumer
     patience_s: float
     """How long nothing may come although there is something to read."""
+
+    def assign(self, partitions: Mapping[str, int]) -> None:
+        """Say once which topics will be read, and how many partitions each has."""
+        places = [Place(topic, number) for topic, count in partitions.items() for number in range(count)]
+        self.consumer.assign(places)
+        self.consumer.pause(*places)
 
     async def spans(self, topic: str, partitions: int) -> list[Span]:
         """What is in each partition now."""
@@ -51,8 +59,9 @@ class TopicReader:
     async def records(self, topic: str, partition: int, span: Span) -> AsyncIterator[list[Record]]:
         """The records of `span`, in order, a few hundred at a time; raises `UnreachableError` when they stay away."""
         place = Place(topic, partition)
-        self.consumer.assign([place])
+        self.consumer.pause(*self.consumer.assignment() - {place})  # also what a reader before has not read to its end
         self.consumer.seek(place, span.start)
+        self.consumer.resume(place)
         heard_at, position = time.monotonic(), span.start
         while position < span.end:
             fetched = await self.consumer.getmany(place, timeout_ms=int(POLL_S * 1000), max_records=MOST_RECORDS)
@@ -64,8 +73,8 @@ class TopicReader:
                 heard_at = time.monotonic()
             elif time.monotonic() - heard_at > self.patience_s:
                 raise UnreachableError(
-                    f"{topic}: nothing came of partition {partition} for {self.patience_s:g} s, at offset {position} of"
-                    f" {span.end}; check that the broker is up"
+                    f"{topic}: nothing came of partition {partition} for {self.patience_s:g} s, at offset"
+                    f" {position} of {span.end}; check that the broker is up"
                 )
 
     async def letters(self, topic: str, partition: int, span: Span) -> AsyncIterator[list[DeadLetter]]:
