@@ -112,7 +112,7 @@ def test_of_two_replays_the_later_goes_on_and_the_earlier_ends_and_each_event_is
     each_once(full)
 
 
-def test_an_interrupted_replay_says_how_far_it_came_and_leaves_nothing_open(full: DlqShell, start: Start) -> None:
+def test_an_interrupted_replay_says_how_far_it_came_and_the_next_goes_on_behind_it(full: DlqShell, start: Start) -> None:
     process = start()
     asyncio.run(stopped_midway(full, process, 2))
     process.send_signal(signal.SIGINT)
@@ -120,9 +120,11 @@ def test_an_interrupted_replay_says_how_far_it_came_and_leaves_nothing_open(full
     output = process.communicate(timeout=DEADLINE_S)[0].decode()
     assert process.returncode == 130, output
     result = orjson.loads(output)
-    assert 2 * MOST_LETTERS <= result["replayed"] < LETTERS
-    assert len(full.sent()) == result["replayed"]
-    assert full.replay("--dry-run")["replayed"] == LETTERS - result["replayed"]
+    sent = len(full.sent())
+    assert 2 * MOST_LETTERS <= sent < LETTERS
+    assert sent - result["replayed"] in (0, MOST_LETTERS)  # of the last transaction nobody may have heard the end
+    assert full.replay()["replayed"] == LETTERS - sent
+    each_once(full)
 
 
 async def test_an_event_that_is_repaired_is_classified_and_one_that_fails_again_and_again_is_left_in_the_end(
@@ -149,7 +151,7 @@ async def test_an_event_that_is_repaired_is_classified_and_one_that_fails_again_
         assert latest.headers[:2] == (("trace", b"b"), (HOPS_HEADER, str(hops).encode()))
         assert latest.value == b"not JSON"
         result = await replay()
-        assert (result["replayed"], result["left"]) == ((1, {"replayed": 1}) if hops < 3 else (0, {"hops": 1}))
+        assert (result["replayed"], result["left"]) == ((1, {}) if hops < 3 else (0, {"hops": 1}))
     (classified,) = await consume_all(shell.servers, names.output, count=1)
     assert classified.key == b"repaired"
     assert classified.headers[:2] == (("trace", b"a"), (HOPS_HEADER, b"1"))

@@ -29,7 +29,7 @@ class Report:
     """What became of the letters that a replay has looked at."""
 
     replayed: Counter[str] = field(default_factory=Counter)
-    """Those whose transaction is committed (in a trial: would be), by reason."""
+    """Those whose transaction is known to be committed (in a trial: would be), by reason."""
     left: Counter[Left] = field(default_factory=Counter)
     """Those that are left in place. Old stretches that were replayed before are not even read."""
     elsewhere: Counter[str] = field(default_factory=Counter)
