@@ -112,7 +112,9 @@ def test_of_two_replays_the_later_goes_on_and_the_earlier_ends_and_each_event_is
     each_once(full)
 
 
-def test_an_interrupted_replay_says_how_far_it_came_and_the_next_goes_on_behind_it(full: DlqShell, start: Start) -> None:
+def test_an_interrupted_replay_says_how_far_it_came_and_the_next_goes_on_behind_it(
+    full: DlqShell, start: Start
+) -> None:
     process = start()
     asyncio.run(stopped_midway(full, process, 2))
     process.send_signal(signal.SIGINT)
