@@ -21,6 +21,7 @@ from prometheus_client.metrics import MetricWrapperBase
 import worker
 from worker.cli.commands import COMMANDS, commands
 from worker.cli.described import described_settings
+from worker.cli.dlq.commands import COMMANDS as DLQ_COMMANDS
 from worker.cli.model.commands import COMMANDS as MODEL_COMMANDS
 from worker.delivery import dead_letters
 from worker.delivery.dead_letters import dead_letter
@@ -213,14 +214,16 @@ def test_every_file_that_is_named_exists(path: Path) -> None:
 
 
 def test_every_command_that_is_shown_exists_with_its_options() -> None:
-    seen, seen_about_models = set(), set[str]()
+    groups = {"model": MODEL_COMMANDS, "dlq": DLQ_COMMANDS}
+    seen, seen_in_groups = set(), set[tuple[str, ...]]()
     for path, words in commands_shown():
         if words[0] == "reviews-worker" and len(words) > 1:
             command = words[1]
             assert command in COMMANDS, f"{path.name}: {' '.join(words)}"
             seen.add(command)
-            names = words[1:3] if command == "model" else words[1:2]
-            seen_about_models |= set(names[1:])
+            names = words[1:3] if command in groups else words[1:2]
+            if names[1:]:  # not the group alone
+                seen_in_groups.add(tuple(names))
             allowed = options_of(*names)  # of a command in a group too, shown with options or without
             for word in words[2:]:
                 if word.startswith("--"):
@@ -228,7 +231,7 @@ def test_every_command_that_is_shown_exists_with_its_options() -> None:
             if command == "schema" and len(words) > 2:
                 assert words[2] in SCHEMA_FILES
     assert seen >= set(COMMANDS) - {"demo"}
-    assert seen_about_models == set(MODEL_COMMANDS)
+    assert seen_in_groups == {(group, name) for group, names in groups.items() for name in names}
 
 
 def test_every_make_target_that_is_shown_exists() -> None:
