@@ -14,6 +14,8 @@ FLAT = 1.15
 """Memory is flat when it grows by no more than this after the first part of the run."""
 SETTLED = 0.3
 """That first part, in which buffers, pools and caches fill up."""
+SPAN_S = 10.0
+"""The shortest time that a rate is taken over."""
 LATE_GROUP_S = 0.05
 """What a done review may wait for the next group of outputs (`worker.delivery.lane`)."""
 
@@ -103,27 +105,48 @@ def memory_fact(samples: Sequence[Sample]) -> Fact:
 
 
 class Times(NamedTuple):
-    """How long a review was in the worker, and how long it may be."""
+    """How long a review was in the worker (``reviews_worker_worker_seconds``), and how long it may be."""
 
     reviews_per_s: float
+    """In the slowest `SPAN_S`."""
     batches_per_s: float
-    p99_s: float
-    """Of ``reviews_worker_worker_seconds``: the upper edge of the bucket that it lies in."""
+    mean_s: float
+    p99_above_s: float
+    """The lower edge of the histogram's bucket in which the 99th percentile lies."""
+    p99_most_s: float
+    """The upper edge."""
     bound_s: float
+
+    @property
+    def within(self) -> str:
+        """Whether the 99th percentile keeps to the bound, as far as the histogram tells."""
+        if self.p99_most_s <= self.bound_s:
+            return "yes"
+        return "NO" if self.p99_above_s > self.bound_s else "in the bucket of the bound"
 
 
 def times(samples: Sequence[Sample], limits: Limits) -> Times:
-    """The 99th percentile of a review's time in the worker, beside `bound_s` at what this worker did.
-
-    The rates are those from the first sample to the last, so those should be of a worker under full load.
-    """
+    """A review's time in the worker between the first sample and the last, which are of a worker under full load."""
     first, last = samples[0], samples[-1]
-    seconds = last.at - first.at
-    reviews = (last.count("events_out_total") - first.count("events_out_total")) / seconds
-    batches = (last.count("batches_total") - first.count("batches_total")) / seconds
-    p99 = percentile(first.metrics, last.metrics, "worker_seconds", 0.99)
-    publish = percentile(first.metrics, last.metrics, "publish_seconds", 0.99)
-    return Times(reviews, batches, p99, bound_s(limits, reviews, batches) + publish)
+    reviews, batches = (slowest(samples, name) for name in ("events_out_total", "batches_total"))
+    seconds, count = (
+        last.count(f"worker_seconds_{name}") - first.count(f"worker_seconds_{name}") for name in ("sum", "count")
+    )
+    above, most = percentile(first.metrics, last.metrics, "worker_seconds", 0.99)
+    _, publish = percentile(first.metrics, last.metrics, "publish_seconds", 0.99)
+    bound = bound_s(limits, reviews, batches) + publish
+    return Times(reviews, batches, seconds / count, above, most, bound)
+
+
+def slowest(samples: Sequence[Sample], name: str) -> float:
+    """The lowest rate of a counter over `SPAN_S` or more; over all where there is less."""
+    rates = []
+    for start, before in enumerate(samples):
+        after = next((each for each in samples[start:] if each.at - before.at >= SPAN_S), None)
+        if after is not None:
+            rates.append((after.count(name) - before.count(name)) / (after.at - before.at))
+    first, last = samples[0], samples[-1]
+    return min(rates, default=(last.count(name) - first.count(name)) / (last.at - first.at))
 
 
 def bound_s(limits: Limits, reviews_per_s: float, batches_per_s: float) -> float:
@@ -139,13 +162,14 @@ def bound_s(limits: Limits, reviews_per_s: float, batches_per_s: float) -> float
     return outside / reviews_per_s + 2 * limits.window_reviews / batches_per_s + LATE_GROUP_S
 
 
-def percentile(before: Mapping[str, float], after: Mapping[str, float], name: str, share: float) -> float:
-    """The upper edge of the bucket in which a share of a histogram's observations between two scrapes ends."""
+def percentile(before: Mapping[str, float], after: Mapping[str, float], name: str, share: float) -> tuple[float, float]:
+    """The edges of the bucket in which a share of a histogram's observations between two scrapes ends."""
     prefix = f"{name}_bucket{{le="
-    edges = sorted(
+    counts = sorted(
         (float(key[len(prefix) : -1]), value - before.get(key, 0.0))
         for key, value in after.items()
         if key.startswith(prefix)
     )
-    wanted = share * edges[-1][1]
-    return next(edge for edge, count in edges if count >= wanted)
+    wanted = share * counts[-1][1]
+    index = next(index for index, (_, count) in enumerate(counts) if count >= wanted)
+    return counts[index - 1][0] if index else 0.0, counts[index][0]

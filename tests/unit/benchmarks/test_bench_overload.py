@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks.overload import Limits, Sample, bound_s, facts, memory_fact, percentile, times
+from tests.benchmarks.overload import Limits, Sample, bound_s, facts, memory_fact, percentile, slowest, times
 
 LIMITS = Limits(max_in_flight_reviews=1000, max_in_flight_bytes=10_000, window_reviews=100)
 METRICS = {
@@ -65,7 +65,18 @@ def test_the_bound_is_what_is_in_flight_and_two_batches_for_each_review_in_the_w
 def test_rates_and_percentiles_are_of_what_happened_between_the_samples() -> None:
     buckets = {"worker_seconds_bucket{le=1.0}": 98.0, "worker_seconds_bucket{le=5.0}": 99.0}
     after = METRICS | buckets | {"worker_seconds_bucket{le=+Inf}": 100.0}
-    assert percentile(METRICS, after, "worker_seconds", 0.99) == 5.0
-    assert percentile(METRICS, after, "worker_seconds", 0.5) == 1.0
-    measured = times([sample(), sample(10.0, **after | {"events_out_total": 1000.0, "batches_total": 250.0})], LIMITS)
-    assert (measured.reviews_per_s, measured.batches_per_s, measured.p99_s) == (90.0, 20.0, 5.0)
+    assert percentile(METRICS, after, "worker_seconds", 0.99) == (1.0, 5.0)
+    assert percentile(METRICS, after, "worker_seconds", 0.5) == (0.0, 1.0)
+    after |= {"events_out_total": 1000.0, "batches_total": 250.0, "worker_seconds_sum": 70.0}
+    after |= {"worker_seconds_count": 100.0}
+    measured = times([sample(), sample(10.0, **after)], LIMITS)
+    assert measured[:5] == (90.0, 20.0, 0.7, 1.0, 5.0)
+    assert measured.within == "yes"
+    assert measured._replace(bound_s=4.0).within == "in the bucket of the bound"
+    assert measured._replace(bound_s=0.9).within == "NO"
+
+
+def test_the_slowest_stretch_counts() -> None:
+    outs = [0.0, 100.0, 110.0, 300.0]
+    samples = [sample(10.0 * index, events_out_total=out) for index, out in enumerate(outs)]
+    assert slowest(samples, "events_out_total") == 1.0
