@@ -4,20 +4,20 @@
 #   make test     the whole test suite, against a real Kafka
 #   make check    linters, types, import contract, reference pages
 #   make chaos    faults on purpose: kills, cut networks, lost brokers; report in build/chaos/
+#   make fuzz     a million mutated events through a broker and a worker
 #   make bench    the benchmarks; results in build/bench/
 #   make bench-model  one ALBERT-base, computed in the ways that people would choose from
 #   make bench-delivery  what exactly once costs, beside at least once
+#   make bench-rebalance  how long no output comes when a worker joins, leaves or dies
+#   make bench-overload  ten times the capacity, and a backlog of a million
 #   make bench-gpu  the model on an NVIDIA GPU, or what is missing for it
 #   make clean    everything that was built
 
 PY := .venv/bin/python
 CODE := worker tests
 
-<<<<<<< HEAD
-.PHONY: demo test check format reference bench bench-delivery bench-model bench-gpu wheel clean
-=======
-.PHONY: demo test check format reference chaos bench bench-model bench-gpu wheel clean
->>>>>>> chaos
+.PHONY: demo test check format reference chaos fuzz bench bench-delivery bench-rebalance bench-overload bench-model \
+        bench-gpu wheel clean
 
 demo: .venv/.installed-demo
 	@$(PY) -m worker.cli demo $(ARGS)
@@ -42,6 +42,9 @@ reference: .venv/.installed-test
 chaos: .venv/.installed-test
 	@PYTHONPATH=.:tests $(PY) -m tests.chaos $(ARGS)
 
+fuzz: .venv/.installed-test
+	@PYTHONPATH=.:tests $(PY) -m tests.fuzz $(ARGS)
+
 bench: .venv/.installed-test
 	$(PY) -m tests.benchmarks.bench_stream $(ARGS)
 
@@ -50,6 +53,12 @@ bench-model: .venv/.installed-test
 
 bench-delivery: .venv/.installed-test
 	$(PY) -m tests.benchmarks.bench_delivery $(ARGS)
+
+bench-rebalance: .venv/.installed-test
+	@PYTHONPATH=.:tests $(PY) -m tests.benchmarks.bench_rebalance $(ARGS)
+
+bench-overload: .venv/.installed-test
+	@PYTHONPATH=.:tests $(PY) -m tests.benchmarks.bench_overload $(ARGS)
 
 bench-gpu: .venv/.installed-test
 	@$(PY) -m tests.benchmarks.bench_gpu $(ARGS)

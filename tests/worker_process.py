@@ -250,24 +250,25 @@ class Workers:
         for worker in self.started:
             worker.kill()
 
-    def close(self) -> None:
+    def close(self, *, show: bool = True) -> None:
         """Kill all that still run, and print every log."""
         for worker in self.started:
             running = worker.process.poll() is None
             if running:
                 worker.process.kill()
-            print(worker.shown())
+            if show:
+                print(worker.shown())
             worker.process.wait()
 
 
 @contextmanager
-def workers_for(names: TopicNames, folder: Path) -> Iterator[Workers]:
-    """Workers that are all gone when the block ends."""
+def workers_for(names: TopicNames, folder: Path, *, show: bool = True) -> Iterator[Workers]:
+    """Workers that are all gone when the block ends; `show` prints their logs then."""
     workers = Workers(names, folder)
     try:
         yield workers
     finally:
-        workers.close()
+        workers.close(show=show)
 
 
 def _parsed(line: str) -> LogLine:

@@ -27,6 +27,7 @@ Messages name the place and the remedy and never quote a review.
 from __future__ import annotations
 
 import enum
+from typing import Self
 
 
 class ExitCode(enum.IntEnum):
@@ -81,6 +82,15 @@ class RecordError(WorkerError):
         super().__init__(message)
         self.reason = reason
         self.stage = stage
+
+    def without_traceback(self) -> Self:
+        """The same, to be kept with its event: without the frames that it came through and without its cause.
+
+        A frame holds the event, and all others of its chunk, and the event holds the error: such a cycle stays in
+        memory until the garbage collector runs, which it seldom does in a worker.
+        """
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
 
 
 class RetriableError(WorkerError):

@@ -11,7 +11,7 @@ to another member, so completions of an old generation are dropped, silently: th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import lt
 
 from worker.records import TopicPartition
@@ -105,13 +105,12 @@ class OffsetTracker:
         state.complete(offsets)
         return True
 
-    def committable_offsets(self, partitions: Collection[TopicPartition] | None = None) -> dict[TopicPartition, int]:
-        """The next offset of every partition (or of these) that may be committed further than it is."""
-        chosen = self._partitions if partitions is None else partitions
+    def committable_offsets(self) -> dict[TopicPartition, int]:
+        """The next offset of every partition that may be committed further than it is."""
         return {
             partition: state.committable
-            for partition in chosen
-            if (state := self._partitions.get(partition)) and state.committable > state.committed
+            for partition, state in self._partitions.items()
+            if state.committable > state.committed
         }
 
     def mark_committed(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:

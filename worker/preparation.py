@@ -38,7 +38,7 @@ class RecordPreparer:
             try:
                 event = decode(record.value)
             except RecordError as error:
-                entry.outcome = error
+                entry.outcome = error.without_traceback()
                 continue
             entry.has_result = event.has_result
             texts.append(event.text)

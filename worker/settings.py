@@ -112,6 +112,8 @@ class KafkaSettings(_Part):
     """Read only committed transactions of the producers upstream."""
     session_timeout_s: PositiveSeconds = 30.0
     """A worker that the broker has not heard of for so long loses its partitions, in seconds."""
+    heartbeat_interval_s: PositiveSeconds = 3.0
+    """How often a worker reports to the group, and hears of a rebalance, in seconds; a third of the session at most."""
     rebalance_timeout_s: PositiveSeconds = 60.0
     """How long the group waits for its members when partitions are shared out again, in seconds."""
     start_timeout_s: PositiveSeconds = 600.0

@@ -68,14 +68,6 @@ def test_a_late_answer_to_an_older_commit_lowers_nothing(tracker):
     assert tracker.committable_offsets() == {}
 
 
-def test_some_partitions_can_be_asked_for(tracker):
-    for partition in (A, B):
-        tracker.submit(partition, [0], 1)
-        tracker.complete(partition, [0], 1)
-    assert tracker.committable_offsets([B, ELSEWHERE]) == {B: 1}
-    assert tracker.committable_offsets([]) == {}
-
-
 def test_in_flight_is_what_was_submitted_and_not_completed(tracker):
     tracker.submit(A, [0, 1, 5], 1)
     tracker.submit(B, [9], 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 
 import numpy as np
@@ -96,3 +97,15 @@ def test_reviews_that_are_longer_than_the_model_are_counted_with_what_was_done()
     assert [len(entry.encoding.windows) if entry.encoding else 0 for entry in entries] == [1, 2, 1, 0, 0]
     counted = metrics.registry.get_sample_value("reviews_worker_overflows_total", {"policy": "windows"})
     assert counted == 2
+
+
+@pytest.mark.parametrize("value", [b"\xff", b"{", b"[]", b'{"text": 5}', b'{"text": " "}', b"x" * 2_000])
+def test_a_rejected_event_leaves_nothing_to_the_garbage_collector(value: bytes) -> None:
+    """A worker seldom runs it: whole chunks of rejected events would stay in memory for long."""
+    gc.collect()
+    gc.disable()
+    try:
+        preparer().prepare([record(value) for _ in range(100)], ARRIVED_AT)
+        assert gc.collect() < 100
+    finally:
+        gc.enable()

@@ -26,6 +26,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as KafkaPartition
 
+from worker.delivery.batches import append
 from worker.delivery.transactions import EXACTLY_ONCE_MARK, BatchTooLargeError
 from worker.errors import DeliveryError, FencedError, TransactionError, WorkerError
 from worker.records import OutputRecord, TopicPartition
@@ -153,14 +154,12 @@ async def _publish(
         while start < len(records):
             batch = producer.create_batch()
             end = start
-            while end < len(records) and end - start < batch_records and _append(batch, records[end]):
+            while end < len(records) and end - start < batch_records and append(batch, records[end]):
                 end += 1
-            if end == start:
-                raise BatchTooLargeError("larger than a batch may be", records[start : start + 1])
             batch.close()
             sent.append((records[start:end], await producer.send_batch(batch, place.topic, partition=place.partition)))
             start = end
-    except (KafkaError, BatchTooLargeError) as error:  # a batch before has failed, or this one cannot be
+    except KafkaError as error:  # a batch before has failed
         failures.append(error)
     for group, acknowledged in sent:
         try:
@@ -171,12 +170,6 @@ async def _publish(
             failures.append(error)
     if failures:
         raise failures[0]
-
-
-def _append(batch: Any, record: OutputRecord) -> bool:
-    timestamp_ms = record.timestamp_ms if record.timestamp_ms >= 0 else None
-    headers = list(record.headers)
-    return batch.append(key=record.key, value=record.value, timestamp=timestamp_ms, headers=headers) is not None
 
 
 def _weight(failure: BaseException) -> int:

@@ -81,7 +81,7 @@ class OutputWriter:
 
     def refuse(self, entry: Entry, error: RecordError) -> OutputRecord:
         """The dead letter for an entry; `error` becomes its outcome."""
-        entry.outcome = error
+        entry.outcome = error.without_traceback()
         partition = self._partitioner.partition(entry.record, self._dead_letters)
         return dead_letter(entry.record, error, self._dead_letters.topic, partition)
 

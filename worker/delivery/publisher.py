@@ -19,6 +19,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from worker.delivery.batches import append
 from worker.errors import DeliveryError, RecordTooLargeError
 from worker.metrics import Metrics
 from worker.records import OutputRecord
@@ -155,9 +156,7 @@ async def _publish_batch(
     batch = producer.create_batch()
     count = 0
     for record in records:
-        timestamp_ms = record.timestamp_ms if record.timestamp_ms >= 0 else None
-        added = batch.append(key=record.key, value=record.value, timestamp=timestamp_ms, headers=list(record.headers))
-        if added is None:
+        if not append(batch, record):
             break
         count += 1
     batch.close()

@@ -73,7 +73,7 @@ def build_app(settings: Settings, membership: Membership, intake: Intake) -> Fau
         broker_max_poll_interval=NEVER_S,
         broker_max_poll_records=MAX_POLL_RECORDS,
         broker_session_timeout=settings.session_timeout_s,
-        broker_heartbeat_interval=min(3.0, settings.session_timeout_s / 3),
+        broker_heartbeat_interval=min(settings.heartbeat_interval_s, settings.session_timeout_s / 3),
         broker_rebalance_timeout=settings.rebalance_timeout_s,
         consumer_group_instance_id=settings.group_instance_id,
         broker_request_timeout=max(40.0, settings.session_timeout_s + 10),

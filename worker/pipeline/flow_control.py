@@ -19,11 +19,6 @@ class FlowControl:
         self.reviews = 0
         self.bytes = 0
 
-    @property
-    def is_full(self) -> bool:
-        """Whether intake waits."""
-        return self.reviews >= self._max_reviews or self.bytes >= self._max_bytes
-
     def fits(self, reviews: int, size_bytes: int) -> bool:
         """Whether so much more stays within the bounds. Something always fits when nothing is in flight."""
         if self.reviews == 0:

@@ -18,6 +18,7 @@ from aiokafka.errors import (
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from worker.delivery.batches import append
 from worker.delivery.replay.notes import Note
 from worker.delivery.replay.selection import Target
 from worker.errors import DeliveryError, UnreachableError
@@ -82,10 +83,10 @@ class ReplayTransactions:
         for partition, records in of_partition.items():
             batch = self._producer.create_batch()
             for record in records:
-                if not _append(batch, record):
+                if not append(batch, record):
                     yield partition, batch
                     batch = self._producer.create_batch()
-                    _append(batch, record)  # the first record of a batch always has room
+                    append(batch, record)  # the first record of a batch always has room
             yield partition, batch
 
     @contextlib.asynccontextmanager
@@ -123,11 +124,6 @@ def packed_bytes(output: OutputRecord, codec: Codec) -> int:
     )
     builder.append(0, output.timestamp_ms, output.key, output.value, list(output.headers))
     return len(builder.build())
-
-
-def _append(batch: BatchBuilder, output: OutputRecord) -> bool:
-    headers = list(output.headers)
-    return batch.append(timestamp=output.timestamp_ms, key=output.key, value=output.value, headers=headers) is not None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
