@@ -88,14 +88,18 @@ async def _closed(stage: Stage) -> Verdict:
     for complaint in stage.unexpected_ends():
         stage.promise(False, complaint)
     # A process that has only just started does not know what SIGTERM means yet.
-    await asyncio.gather(*(worker.says("health and metrics on") for worker in stage.running))
+    running = stage.running
+    await asyncio.gather(*(worker.says("health and metrics on") for worker in running))
     await asyncio.gather(*(stage.stop(worker) for worker in stage.running))
     for worker in stage.workers.started:
         if bugs := stage.bugs(worker):
             stage.promise(False, f"no bug in {stage.subject(worker)}: {bugs[0]}")
         if "Traceback" in worker.output:
             stage.fact(f"a traceback in the log of {stage.subject(worker)} ({worker.log_file.name})")
-    return await stage.settled(0)
+    verdict = await stage.settled(0)
+    if running and not verdict.lost:
+        stage.promise(await stage.everything_is_committed(), "everything published is committed by workers that stop")
+    return verdict
 
 
 async def _what_there_is(stage: Stage) -> Verdict | None:

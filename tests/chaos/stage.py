@@ -46,6 +46,11 @@ UNCOMMITTED = IN_FLIGHT + round(MOST_PER_S * (COMMIT_INTERVAL_S + COMMIT_S))
 repeat."""
 
 
+def instance(subject: str, static: bool = True) -> dict[str, str]:
+    """The setting that makes a worker a static member; none when it is to be a dynamic one."""
+    return {"group_instance_id": subject.replace(" ", "-")} if static else {}
+
+
 @dataclass
 class Stage:
     """For one run of one scenario with one guarantee."""
@@ -320,6 +325,16 @@ class Stage:
             for number, ports in self.kafka.ports.items():
                 self._proxies[number] = await self._stack.enter_async_context(Proxy(ports.proxy, ports.broker))
         return self._proxies
+
+    async def everything_is_committed(self) -> bool:
+        """Whether the group has committed everything that was produced."""
+        ends: dict[str, int] = {}
+        for source in self.ledger.produced:
+            partition, _, offset = source.rpartition("/")
+            ends[partition] = max(ends.get(partition, 0), int(offset) + 1)
+        stored = await kafka_tools.committed_offsets(self.servers, self.names.group)
+        committed = {f"{partition.topic}/{partition.partition}": offset for partition, offset in stored.items()}
+        return all(committed.get(partition, 0) >= end for partition, end in ends.items())
 
     # --- the end ----------------------------------------------------------------------------------------------------
 

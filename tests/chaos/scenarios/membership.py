@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from itertools import islice
+
 import kafka_tools
 from kafka_tools import Message
 from marked_reviews import marked_review
 from worker_process import WorkerProcess, eventually
 
 from tests.chaos.scenario import scenario
-from tests.chaos.stage import KEYS_PER_PARTITION, Stage
+from tests.chaos.stage import KEYS_PER_PARTITION, Stage, instance
 
 FEWEST, MOST = 1, 5
 CHANGES = 60
@@ -18,20 +21,34 @@ BEFORE, AFTER = 3, 6
 @scenario(short=0.08, deadline_s=1800)
 async def join_and_leave(stage: Stage) -> None:
     """Workers join and leave at random, 60 times, one to five of them; every third leaves by SIGKILL."""
+    await come_and_go(stage, static=False)
+
+
+@scenario(deadline_s=1800)
+async def join_and_leave_static(stage: Stage) -> None:
+    """The same with static membership: who leaves keeps its partitions until its session is over."""
+    await come_and_go(stage, static=True)
+
+
+async def come_and_go(stage: Stage, *, static: bool) -> None:
+    """One change after the other."""
     await stage.create_topics()
-    workers = await stage.start_workers("worker 1", "worker 2")
-    names = iter(range(3, 10_000))
+    names = (f"worker {number}" for number in itertools.count(1))
+    workers = [await stage.ready(stage.start_worker(name, **instance(name, static))) for name in islice(names, 2)]
     async with stage.load():
         await stage.flows()
         for _ in range(stage.times(CHANGES)):
             await stage.pause(stage.rng.uniform(0.0, 2.0))
             joins = len(workers) <= FEWEST or (len(workers) < MOST and stage.rng.random() < 0.5)
             if joins:
-                workers.append(await stage.ready(stage.start_worker(f"worker {next(names)}")))
+                name = next(names)
+                workers.append(await stage.ready(stage.start_worker(name, **instance(name, static))))
             else:
                 await leave(stage, workers.pop(stage.rng.randrange(len(workers))))
             stage.rebalances(1, members=len(workers))
             await stage.flows(200)
+    errors = [line.message for worker in stage.workers.started for line in worker.log if line.level == "ERROR"]
+    stage.promise(not errors, f"nobody logs an error: {errors[:1]}")
 
 
 async def leave(stage: Stage, worker: WorkerProcess) -> None:
@@ -49,10 +66,23 @@ async def partitions_are_added(stage: Stage) -> None:
     Each key has its partition, old or new, so that its order is defined. A key may change its output partition once:
     where workers that know of the new partitions follow those that do not.
     """
+    await grow(stage, static=False)
+
+
+@scenario(deadline_s=600)
+async def partitions_are_added_static(stage: Stage) -> None:
+    """The same with static membership: no join makes the group look at the topic again, the leader must notice."""
+    await grow(stage, static=True)
+
+
+async def grow(stage: Stage, *, static: bool) -> None:
+    """Grow, trouble the workers, and restart them."""
     await stage.create_topics(partitions=BEFORE)
     stage.ledger.keys_may_move = True
     names = stage.names
-    workers = await stage.start_workers("worker 1", "worker 2", "worker 3")
+    workers = [stage.start_worker(name, **instance(name, static)) for name in ("worker 1", "worker 2", "worker 3")]
+    for worker in workers:
+        await stage.ready(worker)
     async with stage.load(lambda number: growing_review(stage, number)):
         await stage.flows(300)
         for topic in (names.output, names.dead_letters, names.input):
@@ -64,13 +94,15 @@ async def partitions_are_added(stage: Stage) -> None:
             stage.kill(workers[victim])
             stage.rebalances(2, members=2)
             await stage.pause(stage.rng.uniform(0.0, 2.0))
-            workers[victim] = stage.start_worker(stage.subject(workers[victim]))
+            name = stage.subject(workers[victim])
+            workers[victim] = stage.start_worker(name, **instance(name, static))
             await stage.flows(200)
         # As the documentation says: after adding partitions, start the workers again.
         for number, worker in enumerate(workers):
             await stage.ready(worker)
             await stage.stop(worker)
-            workers[number] = await stage.ready(stage.start_worker(stage.subject(worker)))
+            name = stage.subject(worker)
+            workers[number] = await stage.ready(stage.start_worker(name, **instance(name, static)))
             stage.rebalances(2, members=2)
             await stage.flows(200)
         await eventually(lambda: all_read(stage, workers), "every new partition has a reader")

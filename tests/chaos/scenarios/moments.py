@@ -9,7 +9,6 @@ import signal
 from pathlib import Path
 
 import kafka_tools
-from aiokafka import TopicPartition
 from kafka_tools import Message
 from marked_reviews import marked_review
 from worker_process import Gate, WorkerProcess, eventually
@@ -159,19 +158,9 @@ async def produce(stage: Stage, messages: list[Message]) -> None:
     await stage.ledger.produce(stage.servers, messages)
 
 
-async def everything_is_committed(stage: Stage) -> bool:
-    """Whether the group has committed everything that was produced."""
-    stored = await kafka_tools.committed_offsets(stage.servers, stage.names.group)
-    for source in stage.ledger.produced:
-        topic, partition, offset = source.rsplit("/", 2)
-        if stored.get(TopicPartition(topic, int(partition)), 0) <= int(offset):
-            return False
-    return True
-
-
 async def commits_everything(stage: Stage) -> None:
     """Wait until the group has committed everything, and stop its workers: nothing will come after that."""
-    await eventually(lambda: everything_is_committed(stage), "everything is committed", deadline_s=60)
+    await eventually(stage.everything_is_committed, "everything is committed", deadline_s=60)
     stage.note("group", "everything is committed")
     for worker in stage.running:
         await worker.says("health and metrics on")
@@ -183,7 +172,7 @@ async def started_again_if_it_ends(stage: Stage, worker: WorkerProcess) -> None:
     stage.ends_on_purpose(worker, with_bug=True)
 
     async def ended_or_done() -> bool:
-        return worker.process.poll() is not None or await everything_is_committed(stage)
+        return worker.process.poll() is not None or await stage.everything_is_committed()
 
     await eventually(ended_or_done, "the worker ends, or everything is committed")
     if worker.process.poll() is not None:

@@ -1,9 +1,9 @@
-"""Workers that are killed, or stopped in order, and started again, under load."""
+"""Workers that are killed, or stopped in order, and started again, under load; with static membership and without."""
 
 from __future__ import annotations
 
 from tests.chaos.scenario import scenario
-from tests.chaos.stage import SESSION_TIMEOUT_S, Stage
+from tests.chaos.stage import SESSION_TIMEOUT_S, Stage, instance
 
 WORKERS = ("worker 1", "worker 2", "worker 3")
 TIMES = 100
@@ -14,8 +14,33 @@ BETWEEN_S = 1.0
 @scenario(short=0.04, deadline_s=2400)
 async def kills(stage: Stage) -> None:
     """SIGKILL of one of three workers at random moments, 100 times, each started again at once, under load."""
+    await kill_at_random(stage, static=False)
+
+
+@scenario(short=0.02, deadline_s=2400)
+async def kills_static(stage: Stage) -> None:
+    """The same with static membership: who comes back in time has its partitions again, without a rebalance."""
+    await kill_at_random(stage, static=True)
+
+
+@scenario(short=0.03, deadline_s=2400)
+async def rolling_restarts(stage: Stage) -> None:
+    """SIGTERM of one of three workers after the other, 100 times, each started again and waited for, under load."""
+    await roll(stage, static=False)
+
+
+@scenario(short=0.02, deadline_s=2400)
+async def rolling_restarts_static(stage: Stage) -> None:
+    """The same with static membership: no rebalance, so nothing at all is repeated."""
+    await roll(stage, static=True)
+
+
+async def kill_at_random(stage: Stage, *, static: bool) -> None:
+    """Kill one, start it again, wait until work goes on."""
     await stage.create_topics()
-    workers = await stage.start_workers(*WORKERS)
+    workers = [stage.start_worker(name, **instance(name, static)) for name in WORKERS]
+    for worker in workers:
+        await stage.ready(worker)
     async with stage.load():
         await stage.flows()
         for _ in range(stage.times(TIMES)):
@@ -23,21 +48,23 @@ async def kills(stage: Stage) -> None:
             victim = stage.rng.randrange(len(workers))
             stage.kill(workers[victim])
             stage.rebalances(2, members=len(workers) - 1)
-            workers[victim] = stage.start_worker(WORKERS[victim])
+            workers[victim] = stage.start_worker(WORKERS[victim], **instance(WORKERS[victim], static))
             await stage.flows(200, deadline_s=SESSION_TIMEOUT_S + 60)
 
 
-@scenario(short=0.03, deadline_s=2400)
-async def rolling_restarts(stage: Stage) -> None:
-    """SIGTERM of one of three workers after the other, 100 times, each started again and waited for, under load."""
+async def roll(stage: Stage, *, static: bool) -> None:
+    """Stop one in order, start it again, wait until it is ready and work goes on."""
     await stage.create_topics()
-    workers = await stage.start_workers(*WORKERS)
+    workers = [stage.start_worker(name, **instance(name, static)) for name in WORKERS]
+    for worker in workers:
+        await stage.ready(worker)
     async with stage.load():
         await stage.flows()
         for number in range(stage.times(TIMES)):
             await stage.pause(stage.rng.uniform(0.0, BETWEEN_S))
             turn = number % len(workers)
             await stage.stop(workers[turn])
-            workers[turn] = await stage.ready(stage.start_worker(WORKERS[turn]))
-            stage.rebalances(2, members=len(workers) - 1)
+            workers[turn] = await stage.ready(stage.start_worker(WORKERS[turn], **instance(WORKERS[turn], static)))
+            if not static:
+                stage.rebalances(2, members=len(workers) - 1)
             await stage.flows(200)

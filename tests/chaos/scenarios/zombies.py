@@ -11,7 +11,8 @@ from audit import source_of_output
 from worker_process import WorkerProcess, eventually
 
 from tests.chaos.scenario import scenario
-from tests.chaos.stage import IN_FLIGHT, PARTITIONS, UNCOMMITTED, Stage
+from tests.chaos.stage import IN_FLIGHT, PARTITIONS, UNCOMMITTED, Stage, instance
+from worker.errors import ExitCode
 
 TIMES = 10
 
@@ -84,3 +85,39 @@ async def sleep_and_wake(
 async def own_all(workers: list[WorkerProcess]) -> bool:
     """Whether these have all partitions."""
     return sum([await worker.metric("assigned_partitions") for worker in workers]) == PARTITIONS
+
+
+@scenario(short=1.0)
+async def a_zombie_is_replaced(stage: Stage) -> None:
+    """A static member sleeps, and another process with the same instance id takes its place before its session is over.
+
+    Awake, the sleeper publishes at most what its lanes had under way (exactly once: nothing), commits nothing, and ends
+    with one line that says that its place is taken.
+    """
+    await stage.create_topics()
+    repeaters = Repeaters()
+    stage.ledger.on_output = repeaters.see
+    names = ("worker 1", "worker 2")
+    workers = [await stage.ready(stage.start_worker(name, **instance(name))) for name in names]
+    async with stage.load(), stage.commits_only_rise():
+        await stage.flows(300)
+        sleeper = workers[0]
+        stage.send(sleeper, signal.SIGSTOP)
+        successor = await stage.ready(stage.start_worker("successor", **instance(names[0])))
+        await successor.reaches("events_out_total", 100)
+        await stage.ledger.read_on(stage.servers)
+        before = repeaters.counts[sleeper.process.pid]
+        stage.may_repeat(UNCOMMITTED, "a sleeper: in flight, and published since its last commit")
+        stage.may_repeat(IN_FLIGHT, "a sleeper that wakes up: the groups that its lanes had under way")
+        stage.rebalances(1, members=1)
+        stage.ends_on_purpose(sleeper)
+        stage.send(sleeper, signal.SIGCONT)
+        code = await sleeper.ended()
+        stage.note(stage.subject(sleeper), f"ended with {code}")
+        stage.promise(code == ExitCode.USAGE, f"the sleeper ends with {ExitCode.USAGE} (it was {code})")
+        stage.promise(bool(sleeper.said("took this worker's place")), "the sleeper says that its place is taken")
+        await stage.flows(300)
+        await stage.ledger.read_on(stage.servers)
+    late = repeaters.counts[sleeper.process.pid] - before
+    allowed = 0 if stage.exactly_once else IN_FLIGHT
+    stage.promise(late <= allowed, f"a zombie repeats at most {allowed} outputs of others (it was {late})")
