@@ -7,6 +7,7 @@ broken. The seed is printed at the beginning and at the end.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import platform
 import random
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     if options.list:
         print(_listed(cases))
         return 0
+    # The clients of the suite itself meet the same faults, and say so.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    logging.getLogger("aiokafka").propagate = False
     seed = options.seed or str(random.SystemRandom().randrange(10**6))
     print(f"seed {seed}: {len(cases)} runs", flush=True)
     outcomes: list[Outcome] = []

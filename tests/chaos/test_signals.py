@@ -1,8 +1,7 @@
-"""SIGTERM, twice SIGTERM and SIGKILL in the middle of the work."""
+"""SIGTERM and twice SIGTERM in the middle of the work; kills are in `scenarios.processes`."""
 
 from __future__ import annotations
 
-import asyncio
 import signal
 
 import kafka_tools
@@ -92,31 +91,3 @@ async def test_a_stop_that_takes_too_long_says_so_and_nothing_is_lost(
     assert first.said("100 reviews were not finished")
     await workers.start(servers, special="free").ready()
     (await ledger.settled(servers)).check()
-
-
-async def test_kills_in_the_middle_lose_nothing(kafka: Cluster, ledger: Ledger, workers: Workers) -> None:
-    servers = kafka.bootstrap_servers
-    kills = 3
-    async with ledger.load(servers, review):
-        for _ in range(kills):
-            worker = workers.start(servers, special="free", session_timeout_s=6, max_in_flight_reviews=256)
-            await worker.ready()
-            await worker.reaches("events_out_total", 300)
-            worker.kill()
-    await workers.start(servers, special="free", session_timeout_s=6).ready()
-    verdict = await ledger.settled(servers)
-    # What a kill repeats was published since the last commit: an interval's worth, and what was in flight.
-    verdict.check(max_repeats=kills * 3000, max_rewinds=kills * PARTITIONS)
-
-
-async def test_a_kill_of_one_of_two_workers_loses_nothing(kafka: Cluster, ledger: Ledger, workers: Workers) -> None:
-    servers = kafka.bootstrap_servers
-    settings = {"special": "free", "session_timeout_s": 6}
-    first, second = workers.start(servers, **settings), workers.start(servers, **settings)
-    await asyncio.gather(first.ready(), second.ready())
-    async with ledger.load(servers, review):
-        await asyncio.gather(first.reaches("events_out_total", 100), second.reaches("events_out_total", 100))
-        first.kill()
-        await second.reaches("assigned_partitions", PARTITIONS)
-        await ledger.grows_by(200)
-    (await ledger.settled(servers)).check(max_repeats=3000, max_rewinds=PARTITIONS)

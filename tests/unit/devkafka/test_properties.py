@@ -76,3 +76,12 @@ def test_a_container_takes_settings_as_variables() -> None:
     variables = environment({"message.max.bytes": "2000"})
     assert variables["KAFKA_MESSAGE_MAX_BYTES"] == "2000"
     assert variables["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+
+
+def test_overrides_may_be_different_for_each_broker() -> None:
+    def overrides(node: Node) -> dict[str, str]:
+        return {"broker.rack": f"rack-{node.id}"}
+
+    nodes = [Node(1, 1001, 1002, "a"), Node(2, 2001, 2002, "b")]
+    racks = [server_properties(node, nodes, Path("data"), overrides)["broker.rack"] for node in nodes]
+    assert racks == ["rack-1", "rack-2"]
