@@ -38,12 +38,14 @@ async def shared(*workers: WorkerProcess) -> None:
     await eventually(even, f"{len(workers)} workers share {PARTITIONS} partitions")
 
 
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 async def test_a_restart_does_not_make_the_others_rebalance_and_nothing_is_lost_or_repeated(
-    kafka: Cluster, workers: Workers, ledger: Ledger
+    guarantee: str, kafka: Cluster, workers: Workers, ledger: Ledger
 ) -> None:
     servers = kafka.bootstrap_servers
-    staying = workers.start(servers, special="free", group_instance_id="one")
-    leaving = workers.start(servers, special="free", group_instance_id="two")
+    settings = {"special": "free", "processing_guarantee": guarantee}
+    staying = workers.start(servers, group_instance_id="one", **settings)
+    leaving = workers.start(servers, group_instance_id="two", **settings)
     await asyncio.gather(staying.ready(), leaving.ready())
     await shared(staying, leaving)
     assigned = next(line.message for line in reversed(leaving.said("assigned 2 partitions")))
@@ -51,7 +53,7 @@ async def test_a_restart_does_not_make_the_others_rebalance_and_nothing_is_lost_
     async with ledger.load(servers, review):
         await leaving.reaches("events_out_total", 100)
         assert await leaving.stopped() == ExitCode.OK
-        returned = await workers.start(servers, special="free", group_instance_id="two").ready()
+        returned = await workers.start(servers, group_instance_id="two", **settings).ready()
         await returned.reaches("events_out_total", 100)
     (await ledger.settled(servers)).check(max_rewinds=0)
     assert returned.said(assigned)
@@ -61,14 +63,16 @@ async def test_a_restart_does_not_make_the_others_rebalance_and_nothing_is_lost_
     assert await staying.stopped() == await returned.stopped() == ExitCode.OK
 
 
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 async def test_a_worker_whose_id_another_one_takes_ends_with_one_clear_line_and_leaves_it_the_place(
-    kafka: Cluster, workers: Workers, ledger: Ledger
+    guarantee: str, kafka: Cluster, workers: Workers, ledger: Ledger
 ) -> None:
     servers = kafka.bootstrap_servers
-    first = await workers.start(servers, special="free", group_instance_id="twice").ready()
+    settings = {"special": "free", "processing_guarantee": guarantee, "group_instance_id": "twice"}
+    first = await workers.start(servers, **settings).ready()
     await shared(first)
     await ledger.produce(servers, map(review, range(100)))
-    second = await workers.start(servers, special="free", group_instance_id="twice").ready()
+    second = await workers.start(servers, **settings).ready()
     assert await first.ended() == ExitCode.USAGE
     assert_said(first)
     await ledger.produce(servers, map(review, range(100, 200)))
