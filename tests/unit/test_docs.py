@@ -40,7 +40,7 @@ PAGES = [README, *sorted(DOCS.glob("*.md"))]
 NO_SETTINGS = {
     # members of events and of results, headers, values of settings
     "review_id", "classified_at", "max_length", "label", "source", "head_tail",
-    "at_least_once", "exactly_once",
+    "at_least_once", "exactly_once", "take_over", "require_stable", "wrongly_labelled", "allowed_repeats",
     # Faust's and Kafka's own words
     "take_events", "auto_offset_reset", "send_batch",
     # names of our code
