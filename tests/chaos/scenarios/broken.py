@@ -32,7 +32,7 @@ _add(
     "What upstream aborts is classified.",
 )  # fmt: skip
 _add(
-    "stale-acknowledged", "rebalance_with_reviews_in_flight", "lost", GUARANTEES,
+    "stale-acknowledged", "rebalance_with_reviews_in_flight", "lost", AT_LEAST_ONCE,
     "What the end of an assignment drops is committed, like Faust's stale events.",
 )  # fmt: skip
 _add(
