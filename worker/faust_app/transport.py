@@ -46,6 +46,8 @@ BEGINNING_PATIENCE_S = 2.0
 PATIENCE_S = 5.0
 """A broker that has not said for so long how far its partitions go is away."""
 RETRY_PAUSE_S = 0.5
+MARKER = 1
+"""The end of a transaction takes an offset: a gap of one is not worth a question."""
 MAX_CHUNK_RECORDS = 256
 MAX_CHUNK_BYTES = 4 * 1024 * 1024
 STALE = (CommitFailedError, IllegalGenerationError, IllegalStateError, RebalanceInProgressError, UnknownMemberIdError)
@@ -146,6 +148,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._storing: asyncio.Lock | None = None
         self._committing: asyncio.Task[None] | None = None
         self._beginning: asyncio.Task[None] | None = None
+        self._looking: dict[TP, asyncio.Task[None]] = {}
         self._place: PlaceInGroup | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -280,17 +283,31 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Ask the group for an assignment anew; may be called from the worker's loop."""
         self.thread_loop.call_soon_threadsafe(self._ensure_consumer()._coordinator.request_rejoin)
 
-    async def _warn_of_deleted(self, partition: KafkaPartition, committed: int) -> None:
+    async def _warn_of_deleted(self, partition: KafkaPartition, wanted: int, until: int | None = None) -> None:
+        """Say so when records from `wanted` on, or those of them below `until`, are no longer there."""
         oldest = (await self._ensure_consumer().beginning_offsets([partition]))[partition]
-        if committed < oldest:
+        oldest = oldest if until is None else min(oldest, until)
+        if wanted < oldest:
             logger.error(
                 "%d records of %s/%d were deleted by the topic's retention before they were read (%d to %d)",
-                oldest - committed,
+                oldest - wanted,
                 partition.topic,
                 partition.partition,
-                committed,
+                wanted,
                 oldest - 1,
             )
+
+    def _look_into_gap(self, tp: TP, wanted: int, first: int) -> None:
+        """Offsets may be missing for good reasons; whether records were deleted is asked beside the work."""
+        if tp in self._looking:
+            return
+        looking = self._looking[tp] = asyncio.create_task(self._explain_gap(tp, wanted, first))
+        looking.add_done_callback(lambda _: self._looking.pop(tp, None))
+
+    async def _explain_gap(self, tp: TP, wanted: int, first: int) -> None:
+        with contextlib.suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await self._warn_of_deleted(driver.ensure_aiokafka_TP(tp), wanted, first)
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Fetched]:  # type: ignore[override]
         records_by_partition = await super()._fetch_records(*args, **kwargs)
@@ -303,6 +320,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             follows = self._delivered_until.get(tp)
             if follows is not None and records[0].offset < follows:
                 follows = records[0].offset  # Faust has sought back
+            if follows is not None and records[0].offset > follows + MARKER:
+                self._look_into_gap(tp, follows, records[0].offset)
             self._delivered_until[tp] = records[-1].offset + 1
             fetched[tp] = Fetched(self.generation, follows, records)
         return fetched
