@@ -15,7 +15,7 @@ from worker.batching import BatchQueue
 from worker.clock import SystemClock
 from worker.delivery.outputs import Destination, OutputWriter, Partitioner
 from worker.events import EventCodec, ResultWriter
-from worker.faust_app.transport import Fetched, to_chunk
+from worker.faust_app.chunks import Fetched, to_chunk
 from worker.inference import BatchRunner, RetryPolicy
 from worker.metrics import Metrics
 from worker.offsets import OffsetTracker

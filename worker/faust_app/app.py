@@ -10,7 +10,8 @@ from typing import Any
 import faust
 from faust.serializers import codecs
 
-from worker.faust_app.transport import ChunkScheduler, Consumer, Membership, Transport
+from worker.faust_app.chunks import ChunkScheduler
+from worker.faust_app.transport import Consumer, Membership, Transport
 from worker.records import Chunk
 from worker.settings import Settings
 

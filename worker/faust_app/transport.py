@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Coroutine, Iterator, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aiokafka.errors import (
@@ -34,9 +34,10 @@ from faust.types import TP, ConsumerMessage
 
 from worker.delivery.transactions import EXACTLY_ONCE_MARK
 from worker.errors import BrokerError, FatalError
+from worker.faust_app.chunks import Fetched, to_chunk
 from worker.faust_app.committed import committed_offsets
 from worker.faust_app.place_in_group import PlaceInGroup
-from worker.records import Chunk, Record, TopicPartition
+from worker.records import TopicPartition
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,6 @@ PATIENCE_S = 5.0
 RETRY_PAUSE_S = 0.5
 MARKER = 1
 """The end of a transaction takes an offset: a gap of one is not worth a question."""
-MAX_CHUNK_RECORDS = 256
-MAX_CHUNK_BYTES = 4 * 1024 * 1024
 STALE = (CommitFailedError, IllegalGenerationError, IllegalStateError, RebalanceInProgressError, UnknownMemberIdError)
 
 
@@ -83,14 +82,6 @@ class Host(Protocol):
     """The event loop that the pipeline runs on."""
 
 
-class Fetched(NamedTuple):
-    """What one fetch returned for one partition."""
-
-    generation: int
-    follows: int | None
-    records: list[Any]
-
-
 class Standing(NamedTuple):
     """How far a partition is read."""
 
@@ -100,40 +91,6 @@ class Standing(NamedTuple):
     """Next offset that a producer would get, or where the first open transaction begins."""
     delivered_until: int | None
     """Next offset after the last record handed over in this assignment."""
-
-
-class ChunkScheduler:
-    """Faust's ``ConsumerScheduler``: yields chunks, one partition after the other in turns."""
-
-    max_records = MAX_CHUNK_RECORDS
-
-    def iterate(self, fetched: Mapping[TP, Fetched]) -> Iterator[tuple[TP, Fetched]]:
-        """Cut each partition's records into chunks; partitions take turns."""
-        turns = [(tp, self._chunks(of_partition)) for tp, of_partition in fetched.items()]
-        while turns:
-            still_going = []
-            for tp, chunks in turns:
-                chunk = next(chunks, None)
-                if chunk is not None:
-                    yield tp, chunk
-                    still_going.append((tp, chunks))
-            turns = still_going
-
-    def _chunks(self, fetched: Fetched) -> Iterator[Fetched]:
-        records, follows = fetched.records, fetched.follows
-        if sum([len(record.value) for record in records if record.value]) <= MAX_CHUNK_BYTES:
-            for start in range(0, len(records), self.max_records):
-                chunk = records[start : start + self.max_records]
-                yield Fetched(fetched.generation, follows, chunk)
-                follows = chunk[-1].offset + 1
-            return
-        start = size = 0
-        for index, record in enumerate(records):
-            size += len(record.value or b"")
-            if index - start >= self.max_records or (size > MAX_CHUNK_BYTES and index > start):
-                yield Fetched(fetched.generation, follows, records[start:index])
-                follows, start, size = records[index - 1].offset + 1, index, len(record.value or b"")
-        yield Fetched(fetched.generation, follows, records[start:])
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -460,25 +417,6 @@ class Transport(driver.Transport):
     """Given to the Faust app instead of its own."""
 
     Consumer = Consumer
-
-
-def to_chunk(tp: TP, fetched: Fetched) -> Chunk:
-    """The chunk of aiokafka's records."""
-    partition = TopicPartition(tp.topic, tp.partition)
-    generation = fetched.generation
-    records = [
-        Record(
-            partition,
-            record.offset,
-            record.timestamp if record.timestamp is not None else -1,
-            record.key,
-            record.value,
-            tuple(record.headers),
-            generation,
-        )
-        for record in fetched.records
-    ]
-    return Chunk(partition, generation, fetched.follows, records)
 
 
 async def _call(function: Any, *args: Any) -> None:

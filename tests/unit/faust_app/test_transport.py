@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from worker.errors import BrokerError
 from worker.faust_app import transport
-from worker.faust_app.transport import MAX_CHUNK_BYTES, ChunkScheduler, ConsumerThread, Fetched, to_chunk
+from worker.faust_app.chunks import MAX_CHUNK_BYTES, ChunkScheduler, Fetched, to_chunk
+from worker.faust_app.transport import ConsumerThread
 from worker.records import Record, TopicPartition
 
 FIRST, SECOND = TP("reviews.in", 0), TP("reviews.in", 1)
