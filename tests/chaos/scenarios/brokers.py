@@ -46,7 +46,7 @@ async def the_cluster_loses_a_leader(stage: Stage) -> None:
     await loses(stage, leader, times=3)
 
 
-@scenario(brokers=3, short=0.34, deadline_s=900)
+@scenario(brokers=3, deadline_s=900)
 async def the_cluster_loses_a_coordinator(stage: Stage) -> None:
     """Of three brokers the one that coordinates the group is killed, 3 times; two go on without it."""
 

@@ -17,7 +17,7 @@ async def kills(stage: Stage) -> None:
     await kill_at_random(stage, static=False)
 
 
-@scenario(short=0.02, deadline_s=2400)
+@scenario(deadline_s=2400)
 async def kills_static(stage: Stage) -> None:
     """The same with static membership: who comes back in time has its partitions again, without a rebalance."""
     await kill_at_random(stage, static=True)
@@ -29,7 +29,7 @@ async def rolling_restarts(stage: Stage) -> None:
     await roll(stage, static=False)
 
 
-@scenario(short=0.02, deadline_s=2400)
+@scenario(deadline_s=2400)
 async def rolling_restarts_static(stage: Stage) -> None:
     """The same with static membership: no rebalance, so nothing at all is repeated."""
     await roll(stage, static=True)
