@@ -22,6 +22,8 @@ SUPPORTED: tuple[Guarantee, ...] = GUARANTEES if "processing_guarantee" in Setti
 
 Play = Callable[["Stage"], Awaitable[None]]
 DEADLINE_S = 180.0
+Alone = Literal["kafka", "proxies"]
+"""A scenario that ends brokers must have the Kafka for itself, one that cuts the network only the proxies."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Scenario:
     guarantees: tuple[Guarantee, ...]
     short: float | None
     """The scale at which it runs under pytest; None when it does not."""
+    alone_with: Alone | None
+    """What nobody else may use meanwhile."""
     deadline_s: float
     """At the full scale; a smaller one has no less than a fixed part of it."""
 
@@ -62,6 +66,7 @@ def scenario(
     properties: Mapping[str, str] | None = None,
     guarantees: tuple[Guarantee, ...] = GUARANTEES,
     short: float | None = None,
+    alone_with: Alone | None = None,
     deadline_s: float = DEADLINE_S,
 ) -> Callable[[Play], Play]:
     """Put the function that follows on the list; its name is the scenario's, its module the theme, its docstring what
@@ -75,7 +80,7 @@ def scenario(
         about = " ".join((play.__doc__ or "").split())
         need = Need(brokers, tuple(sorted((properties or {}).items())))
         theme = play.__module__.rpartition(".")[2]
-        SCENARIOS[name] = Scenario(name, theme, about, play, need, guarantees, short, deadline_s)
+        SCENARIOS[name] = Scenario(name, theme, about, play, need, guarantees, short, alone_with, deadline_s)
         return play
 
     return register

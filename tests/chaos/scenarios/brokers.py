@@ -20,7 +20,7 @@ def broker_away(stage: Stage) -> None:
     stage.may_repeat(len(WORKERS) * UNCOMMITTED, "a broker away: what each worker had published and not committed")
 
 
-@scenario(short=0.1, deadline_s=900)
+@scenario(alone_with="kafka", short=0.05, deadline_s=900)
 async def the_broker_restarts(stage: Stage) -> None:
     """The only broker is killed, or stopped, and started again at random moments, 20 times, under load."""
     await stage.create_topics()
@@ -36,7 +36,7 @@ async def the_broker_restarts(stage: Stage) -> None:
             await stage.flows(300, deadline_s=90)
 
 
-@scenario(brokers=3, short=0.34, deadline_s=900)
+@scenario(alone_with="kafka", brokers=3, short=0.34, deadline_s=900)
 async def the_cluster_loses_a_leader(stage: Stage) -> None:
     """Of three brokers the one that leads a partition of the output is killed, 3 times; two go on without it."""
 
@@ -46,7 +46,7 @@ async def the_cluster_loses_a_leader(stage: Stage) -> None:
     await loses(stage, leader, times=3)
 
 
-@scenario(brokers=3, deadline_s=900)
+@scenario(alone_with="kafka", brokers=3, deadline_s=900)
 async def the_cluster_loses_a_coordinator(stage: Stage) -> None:
     """Of three brokers the one that coordinates the group is killed, 3 times; two go on without it."""
 
@@ -56,7 +56,7 @@ async def the_cluster_loses_a_coordinator(stage: Stage) -> None:
     await loses(stage, coordinator, times=3)
 
 
-@scenario(brokers=3, deadline_s=900)
+@scenario(alone_with="kafka", brokers=3, deadline_s=900)
 async def the_cluster_loses_one_after_the_other(stage: Stage) -> None:
     """Each of three brokers is stopped, then killed, one at a time, twice around; two go on without it."""
     turns = iter([1, 2, 3] * 2)

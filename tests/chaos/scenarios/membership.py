@@ -18,7 +18,7 @@ CHANGES = 60
 BEFORE, AFTER = 3, 6
 
 
-@scenario(short=0.08, deadline_s=1800)
+@scenario(short=0.05, deadline_s=1800)
 async def join_and_leave(stage: Stage) -> None:
     """Workers join and leave at random, 60 times, one to five of them; every third leaves by SIGKILL."""
     await come_and_go(stage, static=False)

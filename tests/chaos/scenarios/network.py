@@ -39,7 +39,7 @@ def expelled(stage: Stage) -> None:
     stage.rebalances(2, members=1)
 
 
-@scenario(short=0.2, deadline_s=900)
+@scenario(alone_with="proxies", short=0.1, deadline_s=900)
 async def the_network_is_cut(stage: Stage) -> None:
     """Nothing passes between a worker and the broker, shorter and longer than its session, 10 times."""
     proxy, behind, other = await one_behind_a_proxy(stage)
@@ -62,7 +62,7 @@ async def the_network_is_cut(stage: Stage) -> None:
             await work(stage, behind, other)
 
 
-@scenario(short=0.2, deadline_s=900)
+@scenario(alone_with="proxies", short=0.1, deadline_s=900)
 async def answers_are_lost(stage: Stage) -> None:
     """What a worker sends arrives, but the broker's answers do not, and then its connections are reset, 10 times.
 
@@ -83,7 +83,7 @@ async def answers_are_lost(stage: Stage) -> None:
             await work(stage, behind, other)
 
 
-@scenario(short=0.1, deadline_s=900)
+@scenario(alone_with="proxies", short=0.05, deadline_s=900)
 async def connections_are_reset(stage: Stage) -> None:
     """All connections of a worker end with RST at random moments, 60 times; every third time new ones are refused."""
     proxy, behind, other = await one_behind_a_proxy(stage)
@@ -105,7 +105,7 @@ async def connections_are_reset(stage: Stage) -> None:
         await work(stage, behind, other)
 
 
-@scenario(short=0.3)
+@scenario(alone_with="proxies", short=0.1)
 async def the_network_is_slow(stage: Stage) -> None:
     """A worker's every piece takes 50 to 300 ms more, and little passes in a second, in 10 different degrees."""
     proxy, behind, other = await one_behind_a_proxy(stage)

@@ -11,7 +11,7 @@ BETWEEN_S = 1.0
 """Mean pause before the next blow."""
 
 
-@scenario(short=0.04, deadline_s=2400)
+@scenario(short=0.03, deadline_s=2400)
 async def kills(stage: Stage) -> None:
     """SIGKILL of one of three workers at random moments, 100 times, each started again at once, under load."""
     await kill_at_random(stage, static=False)
@@ -23,7 +23,7 @@ async def kills_static(stage: Stage) -> None:
     await kill_at_random(stage, static=True)
 
 
-@scenario(short=0.03, deadline_s=2400)
+@scenario(deadline_s=2400)
 async def rolling_restarts(stage: Stage) -> None:
     """SIGTERM of one of three workers after the other, 100 times, each started again and waited for, under load."""
     await roll(stage, static=False)
