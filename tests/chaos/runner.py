@@ -80,6 +80,9 @@ async def _play(stage: Stage) -> Verdict | None:
     if verdict is not None:
         for fault in verdict.faults(max_repeats=stage.allowed_repeats):
             stage.promise(False, fault)
+        at_once = max((count for count, _ in stage.allowances), default=0)
+        if verdict.longest_rewind > at_once:
+            stage.promise(False, f"repeated in one go: {verdict.longest_rewind}, allowed {at_once}")
     return verdict
 
 
