@@ -25,7 +25,7 @@ load_all()
 SEED = os.environ.get("CHAOS_SEED") or str(random.SystemRandom().randrange(10**6))
 AT_ONCE = 3
 LOGS = Path("build") / "chaos" / "pytest"
-BOTH = ("kills", "zombie", "the_broker_restarts")
+BOTH = ("kills", "zombie")
 """These are played with each guarantee."""
 
 
