@@ -8,6 +8,7 @@ import signal
 import kafka_tools
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka_tools import Message
 from ledger import Ledger
 from worker_process import WorkerProcess, Workers, eventually
@@ -104,8 +105,12 @@ async def test_a_group_that_cannot_be_joined_ends_the_worker_with_one_clear_line
     kafka: Cluster, workers: Workers, ledger: Ledger
 ) -> None:
     servers, names = kafka.bootstrap_servers, ledger.names
-    async with AIOKafkaConsumer(names.input, bootstrap_servers=servers, group_id=names.group):
-        worker = workers.start(servers, special="free")  # it shares partitions out in another way than this consumer
+    # The worker shares partitions out in another way than this consumer.
+    other_way = [RangePartitionAssignor]
+    async with AIOKafkaConsumer(
+        names.input, bootstrap_servers=servers, group_id=names.group, partition_assignment_strategy=other_way
+    ):
+        worker = workers.start(servers, special="free")
         assert await worker.ended() == ExitCode.BUG
     assert worker.errors[-1].startswith(f"error: the group {names.group} cannot be joined: ")
     assert "InconsistentGroupProtocolError" in worker.errors[-1]
