@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.structs import TopicPartition as KafkaPartition
 
 from tests.chaos.patching import by_name, replace
 from worker.delivery.collector import RecordCollector
@@ -15,7 +16,7 @@ from worker.inference import BatchRunner
 from worker.offsets import OffsetTracker
 from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.stream_task import StreamTask
-from worker.records import TopicPartition, entry_of
+from worker.records import entry_of
 
 # --- what is acknowledged -------------------------------------------------------------------------------------------
 
@@ -209,7 +210,8 @@ def no_fencing() -> None:
     def begin(original: Any) -> Any:
         async def read_and_then_fence(self: ConsumerThread, generation: int, assigned: Any) -> None:
             membership = self._host.membership
-            start_offsets = {TopicPartition(*tp): await self._start_offset(tp) for tp in assigned}
+            partitions = [KafkaPartition(tp.topic, tp.partition) for tp in assigned]
+            start_offsets = await self._start_offsets(partitions)
             await self._on_worker_loop(membership.take_over(list(start_offsets)))
             if generation == self.generation:
                 await self._on_worker_loop(_call(membership.assigned, generation, start_offsets))

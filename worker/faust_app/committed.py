@@ -103,6 +103,8 @@ async def committed_offsets(
     wanted: dict[str, list[int]] = defaultdict(list)
     for partition in partitions:
         wanted[partition.topic].append(partition.partition)
+    if not wanted:
+        return {}
     coordinator = consumer._coordinator
     await coordinator.ensure_coordinator_known()
     while True:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aiokafka.errors import (
@@ -172,55 +172,52 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _begin(self, generation: int, assigned: set[TP]) -> None:
         """Fence, then read the committed offsets, then let the records through: in this order."""
-        partitions = [TopicPartition(tp.topic, tp.partition) for tp in assigned]
-        to_fence = partitions if self._host.exactly_once else await self._of_transactions(generation, assigned)
+        partitions = [driver.ensure_aiokafka_TP(tp) for tp in assigned]
+        to_fence = partitions
+        if not self._host.exactly_once:
+            committed = await self._answer(generation, lambda: committed_offsets(self._ensure_consumer(), partitions))
+            # A member of the time when the group processed these exactly once may have a transaction open.
+            to_fence = [each for each, at in (committed or {}).items() if at.metadata == EXACTLY_ONCE_MARK]
         if to_fence:
-            await self._on_worker_loop(self._host.membership.take_over(to_fence))
-        start_offsets: dict[TopicPartition, int | None] = {}
-        for tp in assigned:
-            start_offsets[TopicPartition(tp.topic, tp.partition)] = await self._start_offset(tp)
-        if generation == self.generation:
+            taking_over = self._host.membership.take_over([TopicPartition(*each) for each in to_fence])
+            await self._on_worker_loop(taking_over)
+        start_offsets = await self._answer(generation, lambda: self._start_offsets(partitions))
+        if start_offsets is not None and generation == self.generation:
             await self._on_worker_loop(_call(self._host.membership.assigned, generation, start_offsets))
 
-    async def _of_transactions(self, generation: int, assigned: set[TP]) -> list[TopicPartition]:
-        """Those that the group has processed exactly once until now: a member of then may have one open."""
-        partitions = [driver.ensure_aiokafka_TP(tp) for tp in assigned]
-        while generation == self.generation and partitions:
+    async def _answer(self, generation: int, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """The answer of `ask`, as often as it takes; None when the assignment is over."""
+        while generation == self.generation:
             try:
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                    committed = await committed_offsets(self._ensure_consumer(), partitions)
+                    return await ask()
+            except STALE:
+                break  # the next assignment is on its way
             except (KafkaError, TimeoutError) as error:
                 logger.warning("the committed offsets cannot be read (%r); trying again", error)
                 await asyncio.sleep(RETRY_PAUSE_S)
-            else:
-                return [TopicPartition(*each) for each, at in committed.items() if at.metadata == EXACTLY_ONCE_MARK]
-        return []
+        return None
 
-    async def _start_offset(self, tp: TP) -> int | None:
-        """The committed offset; None where there is none.
+    async def _start_offsets(self, partitions: Collection[KafkaPartition]) -> dict[TopicPartition, int | None]:
+        """The committed offset of each; None where there is none.
 
         Where a group starts with new records only, the place to start is stored at once: until a first commit every
         restart would begin at the newest end, and skip what came in between.
         """
-        generation, partition = self.generation, driver.ensure_aiokafka_TP(tp)
-        while generation == self.generation:
-            try:
-                async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                    consumer = self._ensure_consumer()
-                    committed = await self._committed(partition)
-                    if committed is not None:
-                        await self._warn_of_deleted(partition, committed)
-                    elif not self._host.from_beginning:
-                        committed = (await consumer.end_offsets([partition]))[partition]
-                        await consumer.commit({partition: OffsetAndMetadata(committed, "")})
-                        consumer.seek(partition, committed)
-                    return committed
-            except STALE:
-                break  # the next assignment is on its way
-            except (KafkaError, TimeoutError) as error:
-                logger.warning("the committed offset of %s cannot be read (%r); trying again", tp, error)
-                await asyncio.sleep(RETRY_PAUSE_S)
-        return None
+        consumer = self._ensure_consumer()
+        committed = await committed_offsets(consumer, partitions)
+        await self._warn_of_deleted({partition: at.offset for partition, at in committed.items()})
+        new = [partition for partition in partitions if partition not in committed]
+        if new and not self._host.from_beginning:
+            ends = await consumer.end_offsets(new)
+            committed |= {partition: OffsetAndMetadata(end, "") for partition, end in ends.items()}
+            await consumer.commit({partition: committed[partition] for partition in new})
+            for partition, end in ends.items():
+                consumer.seek(partition, end)
+        return {
+            TopicPartition(*partition): committed[partition].offset if partition in committed else None
+            for partition in partitions
+        }
 
     async def committed(self, partition: TopicPartition) -> int | None:
         """The committed offset of a partition, None where there is none; may be called from the worker's loop.
@@ -228,31 +225,29 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         Raises KafkaError or TimeoutError when the broker cannot say.
         """
         # Not through Faust's queue of calls, which may be waiting for what waits for this.
-        reading = asyncio.run_coroutine_threadsafe(self._committed(KafkaPartition(*partition)), self.thread_loop)
+        asked = committed_offsets(self._ensure_consumer(), [KafkaPartition(*partition)])
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            return await asyncio.wrap_future(reading)
-
-    async def _committed(self, partition: KafkaPartition) -> int | None:
-        committed = await committed_offsets(self._ensure_consumer(), [partition])
-        return committed[partition].offset if partition in committed else None
+            committed = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, self.thread_loop))
+        return next((at.offset for at in committed.values()), None)
 
     def rejoin(self) -> None:
         """Ask the group for an assignment anew; may be called from the worker's loop."""
         self.thread_loop.call_soon_threadsafe(self._ensure_consumer()._coordinator.request_rejoin)
 
-    async def _warn_of_deleted(self, partition: KafkaPartition, wanted: int, until: int | None = None) -> None:
+    async def _warn_of_deleted(self, wanted: Mapping[KafkaPartition, int], until: int | None = None) -> None:
         """Say so when records from `wanted` on, or those of them below `until`, are no longer there."""
-        oldest = (await self._ensure_consumer().beginning_offsets([partition]))[partition]
-        oldest = oldest if until is None else min(oldest, until)
-        if wanted < oldest:
-            logger.error(
-                "%d records of %s/%d were deleted by the topic's retention before they were read (%d to %d)",
-                oldest - wanted,
-                partition.topic,
-                partition.partition,
-                wanted,
-                oldest - 1,
-            )
+        oldest_of = await self._ensure_consumer().beginning_offsets(wanted) if wanted else {}
+        for partition, oldest in oldest_of.items():
+            first, end = wanted[partition], oldest if until is None else min(oldest, until)
+            if first < end:
+                logger.error(
+                    "%d records of %s/%d were deleted by the topic's retention before they were read (%d to %d)",
+                    end - first,
+                    partition.topic,
+                    partition.partition,
+                    first,
+                    end - 1,
+                )
 
     def _look_into_gap(self, tp: TP, wanted: int, first: int) -> None:
         """Offsets may be missing for good reasons; whether records were deleted is asked beside the work."""
@@ -264,7 +259,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _explain_gap(self, tp: TP, wanted: int, first: int) -> None:
         with contextlib.suppress(KafkaError, TimeoutError):
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self._warn_of_deleted(driver.ensure_aiokafka_TP(tp), wanted, first)
+                await self._warn_of_deleted({driver.ensure_aiokafka_TP(tp): wanted}, first)
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Fetched]:  # type: ignore[override]
         records_by_partition = await super()._fetch_records(*args, **kwargs)
