@@ -46,6 +46,15 @@ async def eventually(condition: Callable[[], Any | Awaitable[Any]], what: str, d
         await asyncio.sleep(POLL_S)
 
 
+async def evenly_shared(partitions: int, *workers: WorkerProcess) -> None:
+    """Wait until the partitions are shared out evenly among these workers."""
+
+    async def even() -> bool:
+        return all([await worker.metric("assigned_partitions") == partitions / len(workers) for worker in workers])
+
+    await eventually(even, f"{len(workers)} workers have {partitions / len(workers):g} partitions each")
+
+
 @dataclass(frozen=True)
 class Gate:
     """A file that lets the model ``gated`` answer while it exists; closed at first."""

@@ -22,6 +22,11 @@ class TopicPartition(NamedTuple):
     topic: str
     partition: int
 
+    @property
+    def place(self) -> str:
+        """``<topic>/<partition>``, for people."""
+        return f"{self.topic}/{self.partition}"
+
 
 @dataclass(slots=True)
 class Record:
@@ -46,7 +51,7 @@ class Record:
     @property
     def source(self) -> str:
         """``<topic>/<partition>/<offset>``: unique in a cluster, so a consumer can drop repeats by it."""
-        return f"{self.partition.topic}/{self.partition.partition}/{self.offset}"
+        return f"{self.partition.place}/{self.offset}"
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -58,10 +59,15 @@ class Outcome:
         }
 
     @property
+    def broke_off(self) -> bool:
+        """Whether the scenario did not come to its end: it leaves events unpublished then, whatever is wrong."""
+        return any(re.match(r"\w*Error: |the scenario ends within", line) for line in self.broken)
+
+    @property
     def passed(self) -> bool:
         """Whether all promises were kept; of a broken worker, whether it was caught for what is wrong with it."""
         if self.trap:
-            return any(line.startswith(self.catches) for line in self.broken)
+            return not self.broke_off and any(line.startswith(self.catches) for line in self.broken)
         return not self.broken
 
     @property

@@ -8,7 +8,7 @@ import kafka_tools
 import pytest
 from kafka_tools import Message
 from ledger import Ledger
-from worker_process import WorkerProcess, Workers, eventually
+from worker_process import Workers, evenly_shared, eventually
 
 from worker.devkafka import Cluster
 
@@ -27,16 +27,6 @@ async def _topics(kafka: Cluster, ledger: Ledger) -> None:
     await kafka_tools.create_topics(kafka.bootstrap_servers, *topics, partitions=PARTITIONS)
 
 
-async def shared(*workers: WorkerProcess) -> None:
-    """Wait until the partitions are shared out evenly among these workers."""
-
-    async def even() -> bool:
-        counts = [await worker.metric("assigned_partitions") for worker in workers]
-        return counts == [PARTITIONS / len(workers)] * len(workers)
-
-    await eventually(even, f"{len(workers)} workers have {PARTITIONS / len(workers):g} partitions each")
-
-
 @pytest.mark.parametrize("again", range(3))
 async def test_a_worker_that_was_frozen_while_another_joined_goes_on_reading(
     again: int, kafka: Cluster, workers: Workers, ledger: Ledger
@@ -49,7 +39,7 @@ async def test_a_worker_that_was_frozen_while_another_joined_goes_on_reading(
     await eventually(lambda: has_members(servers, ledger.names.group, 2), "the other one is joining")
     frozen.send(signal.SIGCONT)
     await joining.ready()
-    await shared(frozen, joining)
+    await evenly_shared(PARTITIONS, frozen, joining)
     await ledger.produce(servers, map(review, range(100)))
     (await ledger.settled(servers)).check()
 

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka_tools import Message
 from ledger import Ledger
-from worker_process import WorkerProcess, Workers, eventually
+from worker_process import WorkerProcess, Workers, evenly_shared, eventually
 
 from worker.devkafka import Cluster
 from worker.errors import ExitCode
@@ -30,15 +30,6 @@ async def _topics(kafka: Cluster, ledger: Ledger) -> None:
     await kafka_tools.create_topics(kafka.bootstrap_servers, *topics, partitions=PARTITIONS)
 
 
-async def shared(*workers: WorkerProcess) -> None:
-    """Wait until each of these workers has an even share of the partitions."""
-
-    async def even() -> bool:
-        return all([await worker.metric("assigned_partitions") == PARTITIONS / len(workers) for worker in workers])
-
-    await eventually(even, f"{len(workers)} workers share {PARTITIONS} partitions")
-
-
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 async def test_a_restart_does_not_make_the_others_rebalance_and_nothing_is_lost_or_repeated(
     guarantee: str, kafka: Cluster, workers: Workers, ledger: Ledger
@@ -48,7 +39,7 @@ async def test_a_restart_does_not_make_the_others_rebalance_and_nothing_is_lost_
     staying = workers.start(servers, group_instance_id="one", **settings)
     leaving = workers.start(servers, group_instance_id="two", **settings)
     await asyncio.gather(staying.ready(), leaving.ready())
-    await shared(staying, leaving)
+    await evenly_shared(PARTITIONS, staying, leaving)
     assigned = next(line.message for line in reversed(leaving.said("assigned 2 partitions")))
     rebalances = await staying.metric("rebalances_total")
     async with ledger.load(servers, review):
@@ -71,7 +62,7 @@ async def test_a_worker_whose_id_another_one_takes_ends_with_one_clear_line_and_
     servers = kafka.bootstrap_servers
     settings = {"special": "free", "processing_guarantee": guarantee, "group_instance_id": "twice"}
     first = await workers.start(servers, **settings).ready()
-    await shared(first)
+    await evenly_shared(PARTITIONS, first)
     await ledger.produce(servers, map(review, range(100)))
     second = await workers.start(servers, **settings).ready()
     assert await first.ended() == ExitCode.USAGE
@@ -95,7 +86,7 @@ async def test_a_worker_whose_id_another_one_takes_while_it_joins_ends_too(
     assert_said(first)
     frozen.send(signal.SIGCONT)
     await second.ready()
-    await shared(frozen, second)
+    await evenly_shared(PARTITIONS, frozen, second)
     await ledger.produce(servers, map(review, range(100)))
     (await ledger.settled(servers)).check()
     assert await frozen.stopped() == await second.stopped() == ExitCode.OK

@@ -125,7 +125,6 @@ class RecordCollector:
         transactions = self._new_transactions(partition)
         retries = self._metrics.retries.labels("publish")
         try:
-            what = f"taking over {partition.topic}/{partition.partition}"
-            await persistently(what, transactions.open, on_failure=retries.inc)
+            await persistently(f"taking over {partition.place}", transactions.open, on_failure=retries.inc)
         finally:
             await transactions.close()

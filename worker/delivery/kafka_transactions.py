@@ -4,44 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
-    InvalidTimestampError,
-    InvalidTopicError,
     InvalidTransactionTimeout,
     KafkaError,
-    MessageSizeTooLargeError,
     ProducerFenced,
-    RecordListTooLargeError,
-    TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as KafkaPartition
 
+from worker.delivery import publisher
 from worker.delivery.batches import append
 from worker.delivery.transactions import EXACTLY_ONCE_MARK, BatchTooLargeError
 from worker.errors import DeliveryError, FencedError, TransactionError, WorkerError
 from worker.records import OutputRecord, TopicPartition
 
-logger = logging.getLogger(__name__)
-
-TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
-HOPELESS = (
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    InvalidTimestampError,
-    InvalidTopicError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
-)
+HOPELESS = (*publisher.HOPELESS, GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed)
 CLOSE_TIMEOUT_S = 5.0
 
 ReadCommitted = Callable[[TopicPartition], Awaitable[int | None]]
@@ -116,7 +100,7 @@ class KafkaTransactions:
         except WorkerError:
             raise
         except ProducerFenced as error:
-            raise FencedError(f"another member publishes what comes of {self._place}") from error
+            raise FencedError(f"another member publishes what comes of {self._partition.place}") from error
         except InvalidTransactionTimeout as error:
             raise DeliveryError(
                 "transaction_timeout_s is longer than the broker allows; lower it, or raise the broker's"
@@ -124,17 +108,13 @@ class KafkaTransactions:
             ) from error
         except HOPELESS as error:
             raise DeliveryError(
-                f"outputs of {self._place} cannot be published exactly once: {type(error).__name__}"
+                f"outputs of {self._partition.place} cannot be published exactly once: {type(error).__name__}"
                 f"{': ' if str(error) else ''}{error}; check the topics, their settings, and the rights of this"
                 " worker's user (Write on the output topics and the transactional ids, Read on the group)"
             ) from error
         except (KafkaError, OSError, TimeoutError, AssertionError) as error:
             # The assertions are aiokafka's about its own state, after a fault that it has not reported yet.
             raise TransactionError(str(error) or type(error).__name__) from error
-
-    @property
-    def _place(self) -> str:
-        return f"{self._partition.topic}/{self._partition.partition}"
 
 
 def _by_place(records: Iterable[OutputRecord]) -> dict[TopicPartition, list[OutputRecord]]:
@@ -164,7 +144,7 @@ async def _publish(
     for group, acknowledged in sent:
         try:
             await acknowledged
-        except TOO_LARGE as error:
+        except publisher.TOO_LARGE as error:
             raise BatchTooLargeError(str(error), group) from error
         except KafkaError as error:
             failures.append(error)
@@ -173,7 +153,7 @@ async def _publish(
 
 
 def _weight(failure: BaseException) -> int:
-    """The causes first: the failures of other batches, and of the offsets, may be consequences."""
+    """The causes first: the failures of other batches may be consequences."""
     kinds = (ProducerFenced, BatchTooLargeError, HOPELESS)
     return next((weight for weight, kind in enumerate(kinds) if isinstance(failure, kind)), len(kinds))
 

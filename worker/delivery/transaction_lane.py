@@ -60,6 +60,7 @@ class TransactionLane:
         metrics: Metrics,
     ) -> None:
         self._partition = partition
+        self._place = partition.place
         self._transactions = transactions
         self._outcomes = outcomes
         self._events = events
@@ -216,7 +217,3 @@ class TransactionLane:
     ) -> T | None:
         retries = self._metrics.retries.labels("publish")
         return await persistently(f"{what} {self._place}", attempt, on_failure=retries.inc, abandoned=abandoned)
-
-    @property
-    def _place(self) -> str:
-        return f"{self._partition.topic}/{self._partition.partition}"

@@ -110,7 +110,7 @@ class TransactionalCollector:
 
     def fenced(self, partition: TopicPartition, error: FencedError) -> None:
         """See `worker.delivery.transaction_lane.LaneEvents`."""
-        logger.warning("%s; giving %s/%d up, nothing is lost", error, partition.topic, partition.partition)
+        logger.warning("%s; giving %s up, nothing is lost", error, partition.place)
         self._on_fenced(partition)
 
     def fail(self, error: BaseException) -> None:

@@ -92,7 +92,7 @@ class StreamTask:
         """Some entries have got their outcomes: release what is next in order of each partition."""
         if self.closed:
             return  # counted as dropped when the task was closed
-        for partition, waiting in list(self._unreleased.items()):
+        for partition, waiting in self._unreleased.items():
             if waiting and waiting[0].outcome is not None:
                 self._release(partition)
 

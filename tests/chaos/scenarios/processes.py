@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from worker_process import WorkerProcess
+
 from tests.chaos.scenario import scenario
 from tests.chaos.stage import SESSION_TIMEOUT_S, Stage, instance
 
@@ -35,12 +37,16 @@ async def rolling_restarts_static(stage: Stage) -> None:
     await roll(stage, static=True)
 
 
-async def kill_at_random(stage: Stage, *, static: bool) -> None:
-    """Kill one, start it again, wait until work goes on."""
+async def all_started(stage: Stage, *, static: bool) -> list[WorkerProcess]:
+    """Topics, and the workers, ready."""
     await stage.create_topics()
     workers = [stage.start_worker(name, **instance(name, static)) for name in WORKERS]
-    for worker in workers:
-        await stage.ready(worker)
+    return [await stage.ready(worker) for worker in workers]
+
+
+async def kill_at_random(stage: Stage, *, static: bool) -> None:
+    """Kill one, start it again, wait until work goes on."""
+    workers = await all_started(stage, static=static)
     async with stage.load():
         await stage.flows()
         for _ in range(stage.times(TIMES)):
@@ -54,10 +60,7 @@ async def kill_at_random(stage: Stage, *, static: bool) -> None:
 
 async def roll(stage: Stage, *, static: bool) -> None:
     """Stop one in order, start it again, wait until it is ready and work goes on."""
-    await stage.create_topics()
-    workers = [stage.start_worker(name, **instance(name, static)) for name in WORKERS]
-    for worker in workers:
-        await stage.ready(worker)
+    workers = await all_started(stage, static=static)
     async with stage.load():
         await stage.flows()
         for number in range(stage.times(TIMES)):
