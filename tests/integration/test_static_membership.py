@@ -55,6 +55,23 @@ async def test_a_restart_does_not_make_the_others_rebalance_and_nothing_is_lost_
     assert await staying.stopped() == await returned.stopped() == ExitCode.OK
 
 
+async def test_partitions_that_are_added_are_shared_out_when_all_have_restarted(
+    kafka: Cluster, workers: Workers, ledger: Ledger
+) -> None:
+    servers = kafka.bootstrap_servers
+    group = {each: workers.start(servers, group_instance_id=each, special="free") for each in ("one", "two")}
+    await asyncio.gather(*(worker.ready() for worker in group.values()))
+    await evenly_shared(PARTITIONS, *group.values())
+    for topic in (ledger.names.output, ledger.names.dead_letters, ledger.names.input):
+        await kafka_tools.create_partitions(servers, topic, 2 * PARTITIONS)
+    for each in group:
+        assert await group[each].stopped() == ExitCode.OK
+        group[each] = await workers.start(servers, group_instance_id=each, special="free").ready()
+    await evenly_shared(2 * PARTITIONS, *group.values())
+    await ledger.produce(servers, map(review, range(400)))
+    (await ledger.settled(servers)).check(max_repeats=200)
+
+
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 async def test_a_worker_whose_id_another_one_takes_ends_with_one_clear_line_and_leaves_it_the_place(
     guarantee: str, kafka: Cluster, workers: Workers, ledger: Ledger

@@ -38,6 +38,25 @@ async def test_a_group_that_starts_with_new_records_never_skips_one_after_its_st
     assert sources == [f"{names.input}/0/{offset}" for offset in range(OLD, OLD + NEW)]
 
 
+async def test_a_partition_that_is_added_later_is_read_from_its_beginning_by_a_group_that_started_with_new_records(
+    kafka: Cluster, workers: Workers, ledger: Ledger
+) -> None:
+    servers, names = kafka.bootstrap_servers, ledger.names
+    await kafka_tools.create_topics(servers, names.input, partitions=2)
+    await kafka_tools.produce(servers, names.input, numbered(0, OLD))
+    first = await workers.start(servers, special="free", from_beginning="false").ready()
+    start = await kafka_tools.committed_offsets(servers, names.group)
+    assert start == {TopicPartition(names.input, 0): OLD, TopicPartition(names.input, 1): 0}
+    await first.stopped()
+    await kafka_tools.create_partitions(servers, names.input, 3)
+    added = [Message(b'{"review_id":1,"text":"a film"}', partition=2)] * NEW
+    await kafka_tools.produce(servers, names.input, added)
+    await workers.start(servers, special="free", from_beginning="false").ready()
+    records = await kafka_tools.consume_all(servers, names.output, count=NEW)
+    sources = [dict(record.headers)["source"].decode() for record in records]
+    assert sources == [f"{names.input}/2/{offset}" for offset in range(NEW)]
+
+
 async def test_what_retention_deleted_unread_is_told_and_the_rest_is_classified(
     kafka: Cluster, workers: Workers, ledger: Ledger
 ) -> None:

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 NEVER_S = 2_000_000.0
 """About as long as fits into the protocol's milliseconds. Slow inference must not look like a dead consumer to the
 group: the session time-out says who is dead, and `Progress` says who is stuck."""
+METADATA_MAX_AGE_S = 60
+"""So soon are added partitions noticed."""
 BUFFERED_CHUNKS = 4
 MAX_POLL_RECORDS = 4096
 MAX_PARTITION_FETCH_BYTES = 128 * 1024
@@ -78,6 +80,7 @@ def build_app(settings: Settings, membership: Membership, intake: Intake) -> Fau
         broker_rebalance_timeout=settings.rebalance_timeout_s,
         consumer_group_instance_id=settings.group_instance_id,
         broker_request_timeout=max(40.0, settings.session_timeout_s + 10),
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_S * 1000,
         consumer_max_fetch_size=MAX_PARTITION_FETCH_BYTES,
         # Also for a group that starts with new records only: the transport stores where that is. Were it "latest", a
         # committed offset that retention has overtaken would skip everything that is left.

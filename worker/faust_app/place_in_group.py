@@ -13,11 +13,10 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiokafka.client import ConnectionGroup
 from aiokafka.errors import KafkaError
-from aiokafka.protocol.admin import DescribeGroupsRequest
 
 from worker.errors import FatalError, UsageError
+from worker.faust_app.group_description import describe_group
 
 WATCH_INTERVAL_S = 0.5
 RETRY_PAUSE_S = 0.5
@@ -28,7 +27,6 @@ class PlaceInGroup:
     """The place of one consumer that is started. For the consumer's event loop; looks at aiokafka's coordinator."""
 
     def __init__(self, consumer: Any, lost: Callable[[FatalError], Awaitable[None]]) -> None:
-        self._client = consumer._client
         self._coordinator = consumer._coordinator
         self._lost = lost
         self._known_as = ""
@@ -74,17 +72,11 @@ class PlaceInGroup:
         """Whether a member that is not this one has our instance id; its member id is that and a random one."""
         coordinator = self._coordinator
         ours = re.compile(re.escape(coordinator._group_instance_id) + "-" + _UUID)
-        request = DescribeGroupsRequest([coordinator.group_id])
         while not coordinator._closing.done():
-            await coordinator.ensure_coordinator_known()
             try:
-                response = await self._client.send(
-                    coordinator.coordinator_id, request, group=ConnectionGroup.COORDINATION
-                )
+                group = await describe_group(coordinator)
             except KafkaError:
                 await asyncio.sleep(RETRY_PAUSE_S)
                 continue
-            ((_, _, _, _, _, members, *_),) = response.groups
-            member_ids = [member_id for member_id, *_ in members]
-            return any(ours.fullmatch(each) and each != coordinator.member_id for each in member_ids)
+            return any(ours.fullmatch(each) and each != coordinator.member_id for each in group.members)
         return False

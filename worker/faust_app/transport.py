@@ -34,9 +34,11 @@ from faust.types import TP, ConsumerMessage
 
 from worker.delivery.transactions import EXACTLY_ONCE_MARK
 from worker.errors import BrokerError, FatalError
+from worker.faust_app.added_partitions import AddedPartitions
 from worker.faust_app.chunks import Fetched, to_chunk
 from worker.faust_app.committed import committed_offsets
 from worker.faust_app.place_in_group import PlaceInGroup
+from worker.faust_app.start_offsets import Gaps, start_offsets
 from worker.records import TopicPartition
 
 logger = logging.getLogger(__name__)
@@ -96,6 +98,8 @@ class Standing(NamedTuple):
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread with the real consumer in it."""
 
+    _gaps: Gaps
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.generation = 0
@@ -105,9 +109,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._storing: asyncio.Lock | None = None
         self._committing: asyncio.Task[None] | None = None
         self._beginning: asyncio.Task[None] | None = None
-        self._looking: dict[TP, asyncio.Task[None]] = {}
         self._place: PlaceInGroup | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
 
     @property
     def _host(self) -> Host:
@@ -123,18 +126,22 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer, and watch its place in the group."""
         await super().on_start()
+        consumer = self._ensure_consumer()
+        self._gaps = Gaps(consumer)
         self._place = PlaceInGroup(
-            self._ensure_consumer(), lambda error: self._on_worker_loop(_call(self._host.membership.failed, error))
+            consumer, lambda error: self._on_worker_loop(_call(self._host.membership.failed, error))
         )
-        self._watching = asyncio.create_task(self._place.watch())
+        self._watching = [asyncio.create_task(self._place.watch())]
+        if consumer._coordinator._group_instance_id:
+            self._watching.append(asyncio.create_task(AddedPartitions(consumer).watch()))
 
     async def on_thread_stop(self) -> None:
         """Stop the consumer, even where aiokafka trips over a fetch that it cancels itself: it does without a broker.
 
         The thread would end half stopped then, and whoever stops it would wait for ever.
         """
-        if self._watching is not None:
-            self._watching.cancel()
+        for watching in self._watching:
+            watching.cancel()
         try:
             await super().on_thread_stop()
         except asyncio.CancelledError:
@@ -181,9 +188,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if to_fence:
             taking_over = self._host.membership.take_over([TopicPartition(*each) for each in to_fence])
             await self._on_worker_loop(taking_over)
-        start_offsets = await self._answer(generation, lambda: self._start_offsets(partitions))
-        if start_offsets is not None and generation == self.generation:
-            await self._on_worker_loop(_call(self._host.membership.assigned, generation, start_offsets))
+        consumer, from_beginning = self._ensure_consumer(), self._host.from_beginning
+        start = await self._answer(
+            generation, lambda: start_offsets(consumer, partitions, from_beginning=from_beginning)
+        )
+        if start is not None and generation == self.generation:
+            await self._on_worker_loop(_call(self._host.membership.assigned, generation, start))
 
     async def _answer(self, generation: int, ask: Callable[[], Awaitable[T]]) -> T | None:
         """The answer of `ask`, as often as it takes; None when the assignment is over."""
@@ -197,27 +207,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 logger.warning("the committed offsets cannot be read (%r); trying again", error)
                 await asyncio.sleep(RETRY_PAUSE_S)
         return None
-
-    async def _start_offsets(self, partitions: Collection[KafkaPartition]) -> dict[TopicPartition, int | None]:
-        """The committed offset of each; None where there is none.
-
-        Where a group starts with new records only, the place to start is stored at once: until a first commit every
-        restart would begin at the newest end, and skip what came in between.
-        """
-        consumer = self._ensure_consumer()
-        committed = await committed_offsets(consumer, partitions)
-        await self._warn_of_deleted({partition: at.offset for partition, at in committed.items()})
-        new = [partition for partition in partitions if partition not in committed]
-        if new and not self._host.from_beginning:
-            ends = await consumer.end_offsets(new)
-            committed |= {partition: OffsetAndMetadata(end, "") for partition, end in ends.items()}
-            await consumer.commit({partition: committed[partition] for partition in new})
-            for partition, end in ends.items():
-                consumer.seek(partition, end)
-        return {
-            TopicPartition(*partition): committed[partition].offset if partition in committed else None
-            for partition in partitions
-        }
 
     async def committed(self, partition: TopicPartition) -> int | None:
         """The committed offset of a partition, None where there is none; may be called from the worker's loop.
@@ -234,33 +223,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Ask the group for an assignment anew; may be called from the worker's loop."""
         self.thread_loop.call_soon_threadsafe(self._ensure_consumer()._coordinator.request_rejoin)
 
-    async def _warn_of_deleted(self, wanted: Mapping[KafkaPartition, int], until: int | None = None) -> None:
-        """Say so when records from `wanted` on, or those of them below `until`, are no longer there."""
-        oldest_of = await self._ensure_consumer().beginning_offsets(wanted) if wanted else {}
-        for partition, oldest in oldest_of.items():
-            first, end = wanted[partition], oldest if until is None else min(oldest, until)
-            if first < end:
-                logger.error(
-                    "%d records of %s/%d were deleted by the topic's retention before they were read (%d to %d)",
-                    end - first,
-                    partition.topic,
-                    partition.partition,
-                    first,
-                    end - 1,
-                )
-
-    def _look_into_gap(self, tp: TP, wanted: int, first: int) -> None:
-        """Offsets may be missing for good reasons; whether records were deleted is asked beside the work."""
-        if tp in self._looking:
-            return
-        looking = self._looking[tp] = asyncio.create_task(self._explain_gap(tp, wanted, first))
-        looking.add_done_callback(lambda _: self._looking.pop(tp, None))
-
-    async def _explain_gap(self, tp: TP, wanted: int, first: int) -> None:
-        with contextlib.suppress(KafkaError, TimeoutError):
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self._warn_of_deleted({driver.ensure_aiokafka_TP(tp): wanted}, first)
-
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Fetched]:  # type: ignore[override]
         records_by_partition = await super()._fetch_records(*args, **kwargs)
         flows, active = self.consumer.flow_active, self.consumer._active_partitions
@@ -273,7 +235,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if follows is not None and records[0].offset < follows:
                 follows = records[0].offset  # Faust has sought back
             if follows is not None and records[0].offset > follows + MARKER:
-                self._look_into_gap(tp, follows, records[0].offset)
+                self._gaps.look_into(driver.ensure_aiokafka_TP(tp), follows, records[0].offset)
             self._delivered_until[tp] = records[-1].offset + 1
             fetched[tp] = Fetched(self.generation, follows, records)
         return fetched
