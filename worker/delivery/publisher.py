@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -31,6 +31,8 @@ HOPELESS = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError, Inva
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 STOP_TIMEOUT_S = 5.0
+SILENCE_S = 5.0
+"""aiokafka says nothing for 40 s where a topic is gone or a broker does not answer."""
 
 ProducerFactory = Callable[[], AIOKafkaProducer]
 
@@ -83,7 +85,8 @@ class KafkaPublisher:
             if producer is None:
                 raise DeliveryError("This is a bug: the producer is stopped")
             try:
-                count = await self._publish_through(producer, topic, partition, records)
+                with self._silence_told(topic):
+                    count = await self._publish_through(producer, topic, partition, records)
             except TOO_LARGE as error:
                 await self._replace(producer)
                 raise RecordTooLargeError(str(error)) from error
@@ -93,7 +96,8 @@ class KafkaPublisher:
                     " and the rights of this worker's user"
                 ) from error
             except (KafkaError, OSError) as error:
-                self._report_failure(topic, error)
+                self._metrics.retries.labels("publish").inc()
+                self._say(topic, str(error))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
                 await self._replace(producer)
@@ -105,10 +109,17 @@ class KafkaPublisher:
                     logger.info("outputs are acknowledged again")
                 return count
 
-    def _report_failure(self, topic: str, error: BaseException) -> None:
-        self._metrics.retries.labels("publish").inc()
+    @contextlib.contextmanager
+    def _silence_told(self, topic: str) -> Iterator[None]:
+        timer = asyncio.get_running_loop().call_later(SILENCE_S, self._say, topic, f"no answer for {SILENCE_S:g} s")
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _say(self, topic: str, reason: str) -> None:
         if not self._failing:
-            logger.warning("%s does not take outputs now (%s); trying again, nothing is lost", topic, error)
+            logger.warning("%s does not take outputs now (%s); trying again, nothing is lost", topic, reason)
         self._failing = True
 
     async def _replace(self, broken: AIOKafkaProducer) -> None:

@@ -14,6 +14,7 @@ from aiokafka.errors import (
     OutOfOrderSequenceNumber,
     TopicAuthorizationFailedError,
 )
+from worker_process import eventually
 
 from worker.delivery import publisher as publisher_module
 from worker.delivery.publisher import KafkaPublisher
@@ -60,6 +61,8 @@ class FakeProducer:
 
     async def send_batch(self, batch: FakeBatch, topic: str, *, partition: int) -> Awaitable[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._factory.answers is not None:
+            await self._factory.answers.wait()
         if self._factory.send_errors:
             future.set_exception(self._factory.send_errors.pop(0))
         else:
@@ -75,6 +78,8 @@ class Factory:
         self.producers: list[FakeProducer] = []
         self.start_errors: list[Exception] = []
         self.send_errors: list[Exception] = []
+        self.answers: asyncio.Event | None = None
+        """What an answer waits for."""
         self.stored: list[tuple[str, int, dict[str, Any]]] = []
 
     def __call__(self) -> Any:
@@ -138,6 +143,22 @@ async def test_a_batch_that_failed_is_tried_again_through_a_new_producer(
     assert metrics.registry.get_sample_value("reviews_worker_retries_total", {"stage": "publish"}) == 3
     told = [record.levelname for record in caplog.records]
     assert told == ["WARNING", "INFO"], "once when it begins, once when it ends"
+
+
+async def test_a_topic_that_does_not_answer_is_told_long_before_the_producer_gives_up(
+    publisher: KafkaPublisher, factory: Factory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(publisher_module, "SILENCE_S", 0.0)
+    factory.answers = asyncio.Event()
+    publishing = asyncio.create_task(publisher.publish("out", 1, outputs(1)))
+    await eventually(lambda: caplog.records, "the silence is told")
+    factory.answers.set()
+    assert await publishing == 1
+    assert [record.message for record in caplog.records] == [
+        "out does not take outputs now (no answer for 0 s); trying again, nothing is lost",
+        "outputs are acknowledged again",
+    ]
 
 
 async def test_without_a_new_producer_the_old_one_goes_on(publisher: KafkaPublisher, factory: Factory) -> None:
