@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from worker.errors import Reason, Stage
 
 _SECONDS = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0),
@@ -14,27 +16,41 @@ _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _TOKENS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 _SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75)
 
+PROCESS_METRICS = (
+    *("process_cpu_seconds_total", "process_resident_memory_bytes", "process_virtual_memory_bytes"),
+    *("process_open_fds", "process_max_fds", "process_start_time_seconds"),
+)
+"""What the client library says of the process itself, on Linux."""
+
 
 class Metrics:
     """One instance for each worker, in a registry of its own; components are handed this object.
 
     Every attribute is a metric; its help text is its documentation (``docs/metrics.md`` is generated from here).
+    Where the values of a label are known, each has its series from the start: the rate of a counter that appears
+    with its first count misses that count.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.info = self._gauge(
+            "info",
+            "1 for the worker as it was started.",
+            ["version", "group", "input_topic", "output_topic", "dead_letter_topic", "guarantee"],
+        )
         self.events_in = self._counter("events_in", "Records taken from the input topic.")
         self.events_out = self._counter("events_out", "Classified reviews acknowledged by the broker.")
         self.tombstones = self._counter("tombstones", "Tombstones passed through and acknowledged.")
         self.dead_letters = self._counter(
-            "dead_letters", "Events acknowledged on the dead-letter topic, by reason.", ["reason"]
+            "dead_letters", "Events acknowledged on the dead-letter topic, by reason.", "reason", list(Reason)
         )
         self.dropped_stale = self._counter(
             "stale_events", "Records dropped because their assignment had ended; another member reads them again."
         )
-        self.labels = self._counter("predictions", "Predictions, by label.", ["label"])
+        self.labels = self._counter("predictions", "Predictions, by label.", "label")
         self.overflows = self._counter(
-            "overflows", "Reviews longer than the model reads, by what was done (setting overflow).", ["policy"]
+            "overflows", "Reviews longer than the model reads, by what was done (setting overflow).", "policy"
         )
         self.windows = self._counter("windows", "Windows computed of reviews that were read in several.")
         self.batches = self._counter("batches", "Batches computed.")
@@ -67,19 +83,40 @@ class Metrics:
         self.in_flight_reviews = self._gauge("in_flight_reviews", "Records between intake and acknowledged output.")
         self.in_flight_bytes = self._gauge("in_flight_bytes", "Their bytes of key and value.")
         self.lag = self._gauge("lag", "Records of a partition not yet committed, by partition.", ["partition"])
+        self.drain_seconds = self._gauge(
+            "drain_seconds",
+            "How long this worker takes for its lag at the pace of the last minute; 0 before it has completed anything.",
+        )
         self.assigned_partitions = self._gauge("assigned_partitions", "Partitions assigned to this worker.")
         self.rebalances = self._counter("rebalances", "Assignments received.")
-        self.commits = self._counter("commits", "Commits of offsets, by outcome.", ["outcome"])
-        self.transactions = self._counter("transactions", "Transactions (exactly once), by outcome.", ["outcome"])
-        self.inference_failures = self._counter("inference_failures", "Failed computations, by kind.", ["kind"])
-        self.retries = self._counter("retries", "Tries repeated after a fault that may pass, by stage.", ["stage"])
+        self.commits = self._counter(
+            "commits", "Commits of offsets, by outcome.", "outcome", ("stored", "failed", "stale")
+        )
+        self.transactions = self._counter(
+            "transactions", "Transactions (exactly once), by outcome.", "outcome", ("committed", "failed", "fenced")
+        )
+        self.inference_failures = self._counter(
+            "inference_failures", "Failed computations, by kind.", "kind", ("failed", "out_of_memory")
+        )
+        self.retries = self._counter(
+            "retries",
+            "Tries repeated after a fault that may pass, by stage.",
+            "stage",
+            (Stage.INFER, Stage.PUBLISH),
+        )
         self.broker_up = self._gauge("broker_up", "1 while the broker answers.")
         self.paused = self._gauge("intake_paused", "1 while intake waits because too much is in flight.")
         self.provider = self._gauge("provider", "1 for the execution provider that the session uses.", ["provider"])
+        self.gpu_fallback = self._gauge(
+            "gpu_fallback", "1 where there is a GPU and the model runs on the CPU since the GPU cannot be used."
+        )
         self.model = self._gauge("model", "1 for the model in use.", ["name", "version", "precision"])
 
-    def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
-        return Counter(f"reviews_worker_{name}", text, labels, registry=self.registry)
+    def _counter(self, name: str, text: str, label: str = "", known: Sequence[str] = ()) -> Counter:
+        counter = Counter(f"reviews_worker_{name}", text, [label] if label else (), registry=self.registry)
+        for value in known:
+            counter.labels(str(value))
+        return counter
 
     def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
         return Gauge(f"reviews_worker_{name}", text, labels, registry=self.registry)

@@ -13,7 +13,7 @@ import click
 from prometheus_client.metrics import MetricWrapperBase
 
 from worker.cli.described import described_settings
-from worker.metrics import Metrics
+from worker.metrics import PROCESS_METRICS, Metrics
 from worker.settings import ENVIRONMENT_PREFIX
 
 _DOCS = Path(__file__).parents[2] / "docs"
@@ -76,7 +76,8 @@ def _metrics_page() -> Iterator[str]:
             name = family.name + ("_total" if family.type == "counter" else "")
             labels = ", ".join(f"`{label}`" for label in metric._labelnames)
             yield _row(f"`{name}`", family.type, labels, family.documentation)
-    yield ""
+    names = ", ".join(f"`{name}`" for name in PROCESS_METRICS)
+    yield from ("", f"And of the process itself, on Linux: {names}.", "")
 
 
 def _row(*cells: str) -> str:

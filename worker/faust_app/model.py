@@ -51,6 +51,7 @@ def load_model(settings: Settings, metrics: Metrics) -> Model:
     difference = GoldenSet.load(artifact.golden_path).check(plain, session)
     _log.info("%s says what it said when it was imported (largest difference %.1g)", artifact.identity, difference)
     metrics.provider.labels(session.provider).set(1)
+    metrics.gpu_fallback.set(session.fell_back)
     metrics.model.labels(artifact.name, artifact.version, artifact.precision).set(1)
     limits = batch_limits(settings, session.provider, artifact.max_length)
     return Model(artifact.identity, artifact.labels, tokenizer, session, limits)

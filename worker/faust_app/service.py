@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from typing import Any
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -52,6 +53,14 @@ class WorkerService:
         self._load = load
         self._clock = SystemClock()
         self.metrics = Metrics()
+        self.metrics.info.labels(
+            version("reviews-worker"),
+            settings.group,
+            settings.input_topic,
+            settings.output_topic,
+            settings.dead_letter_topic,
+            settings.processing_guarantee,
+        ).set(1)
         self._progress = Progress(settings.stall_timeout_s)
         self._broker = StateLog(logger, f"Kafka at {settings.bootstrap_servers}")
         self._stop_requested = asyncio.Event()
@@ -222,6 +231,7 @@ class WorkerService:
             self._parts.pipeline.closed()
             self._parts.collector.retire()
         self.metrics.lag.clear()
+        self.metrics.drain_seconds.set(0)
 
     async def take_over(self, partitions: Collection[TopicPartition]) -> None:
         """See `worker.faust_app.transport.Membership`. An error stops the worker."""

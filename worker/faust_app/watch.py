@@ -13,6 +13,7 @@ from worker.clock import Clock
 from worker.faust_app.transport import Standing
 from worker.logs import StateLog
 from worker.metrics import Metrics
+from worker.pipeline.drain_time import DrainTime
 from worker.pipeline.progress import Progress
 from worker.pipeline.stream_task import StreamTask
 from worker.records import TopicPartition
@@ -48,6 +49,7 @@ class Watch:
         self._clock = clock
         self._metrics = metrics
         self._stalled: str | None = None
+        self._drain_time = DrainTime()
 
     async def run(self) -> None:
         """Look every second, until cancelled."""
@@ -78,6 +80,7 @@ class Watch:
         except KafkaError as error:
             self._broker.away(type(error).__name__, "nothing is lost, work goes on when it is back")
             self._metrics.broker_up.set(0)
+            self._drain_time.interrupted()
             self._progress.caught_up(self._clock.monotonic())
             return
         self._broker.back()
@@ -86,11 +89,18 @@ class Watch:
             self._report_lag(task, standing)
 
     def _report_lag(self, task: StreamTask, standing: Mapping[TopicPartition, Standing]) -> None:
-        waiting = task.in_flight
+        waiting, lag, committed_offsets = task.in_flight, 0, {}
         for partition, (position, end, delivered_until) in standing.items():
-            submitted_until = task.position(partition) or 0
-            self._metrics.lag.labels(str(partition.partition)).set(max(0, end - task.committed(partition)))
+            submitted_until, committed = task.position(partition) or 0, task.committed(partition)
             # What was handed over and never arrived counts too: Faust may lose a chunk on its way.
-            waiting += max(0, end - position) + max(0, (delivered_until or 0) - submitted_until)
+            unread = max(0, end - position) + max(0, (delivered_until or 0) - submitted_until)
+            waiting += unread
+            # Where all is read and stored, nothing but transaction markers can lie between there and the end.
+            behind = max(0, end - committed) if unread or committed < submitted_until else 0
+            self._metrics.lag.labels(str(partition.partition)).set(behind)
+            lag += behind
+            committed_offsets[partition] = committed
+        now = self._clock.monotonic()
+        self._metrics.drain_seconds.set(self._drain_time.after(now, committed_offsets, lag))
         if not waiting:
-            self._progress.caught_up(self._clock.monotonic())
+            self._progress.caught_up(now)

@@ -29,6 +29,11 @@ def gpu_count() -> int:
     return count.value
 
 
+def gpu_is_attached(devices: Path = Path("/dev")) -> bool:
+    """This machine has an NVIDIA GPU, whether or not its driver works: the kernel shows it under `devices`."""
+    return any(path.name.removeprefix("nvidia").isdecimal() for path in devices.glob("nvidia*"))
+
+
 def cuda_is_built_in() -> bool:
     """This ONNX Runtime is one that can use NVIDIA GPUs."""
     return CUDA in onnxruntime.get_available_providers()

@@ -92,6 +92,7 @@ def open_session(artifact: Artifact, options: SessionOptions | None = None) -> C
     its inputs or outputs are not a classifier's.
     """
     options = options or SessionOptions()
+    fell_back = False
     onnxruntime.set_default_logger_severity(_FATAL_ONLY)
     if _wants_cuda(artifact, options):
         providers.preload_cuda_libraries()
@@ -107,17 +108,26 @@ def open_session(artifact: Artifact, options: SessionOptions | None = None) -> C
         if options.provider == "cuda":
             raise UsageError(f"provider cuda: ONNX Runtime cannot use the GPU; {remedy}")
         _log.warning("there is a GPU, but ONNX Runtime cannot use it, so the model runs on the CPU; %s", remedy)
+        fell_back = True
+    elif options.provider == "auto" and artifact.precision != "int8" and providers.gpu_is_attached():
+        why = "its driver does not offer it" if providers.cuda_is_built_in() else "this ONNX Runtime has no CUDA"
+        _log.warning("there is a GPU, but %s, so the model runs on the CPU; reviews-worker check tells more", why)
+        fell_back = True
     if artifact.precision == "fp16":
         _log.warning(
             "%s is in half precision, with which a CPU is slower, not faster; import it with --precision int8 or fp32",
             artifact.identity,
         )
     session = _load(artifact.model_path, options, cuda=False)
-    return ClassifierSession(artifact, session, "cpu", concurrency=options.on_cpu()[0])
+    return ClassifierSession(artifact, session, "cpu", concurrency=options.on_cpu()[0], fell_back=fell_back)
 
 
 class ClassifierSession:
-    """A loaded model; see `Session`. `padding_free` says which of the artifact's graphs it is."""
+    """A loaded model; see `Session`.
+
+    `padding_free` says which of the artifact's graphs it is, `fell_back` that it is on the CPU since the GPU that is
+    there cannot be used.
+    """
 
     def __init__(
         self,
@@ -127,10 +137,12 @@ class ClassifierSession:
         *,
         concurrency: int = 1,
         padding_free: bool = False,
+        fell_back: bool = False,
     ) -> None:
         self.provider = provider
         self.concurrency = concurrency
         self.padding_free = padding_free
+        self.fell_back = fell_back
         self._artifact = artifact
         self._session = session
         self._feeds = _input_feeds(artifact, session)

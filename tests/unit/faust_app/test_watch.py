@@ -167,6 +167,53 @@ async def test_the_lag_is_measured_from_the_committed_offset(world: World) -> No
     assert world.metric("lag", partition="0") == 8
 
 
+async def test_transaction_markers_behind_what_is_done_are_no_lag(world: World) -> None:
+    assert world.task is not None
+    submit(world, [10, 11])
+    world.stands_at(15, 15, 12)
+    await world.watch.look()
+    assert world.metric("lag", partition="0") == 5  # in flight
+    world.collector.acknowledge_all()
+    world.task.post_commit(world.task.prepare_commit())
+    await world.watch.look()
+    assert world.metric("lag", partition="0") == 0
+    world.stands_at(15, 16, 12)
+    await world.watch.look()
+    assert world.metric("lag", partition="0") == 4
+
+
+async def test_the_time_to_drain_is_the_lag_at_the_pace_of_the_commits(world: World) -> None:
+    assert world.task is not None
+    world.stands_at(10, 1_010, None)
+    for first in range(10, 60, 5):
+        await world.watch.look()
+        submit(world, list(range(first, first + 5)))
+        world.collector.acknowledge_all()
+        world.task.post_commit(world.task.prepare_commit())
+        world.stands_at(first + 5, 1_010, first + 5)
+        world.clock.advance(1.0)
+    await world.watch.look()
+    assert world.metric("drain_seconds") == pytest.approx(950 / 5)
+
+
+async def test_time_without_a_broker_does_not_slow_the_pace(world: World) -> None:
+    assert world.task is not None
+    world.stands_at(10, 110, None)
+    await world.watch.look()
+    submit(world, list(range(10, 20)))
+    world.collector.acknowledge_all()
+    world.task.post_commit(world.task.prepare_commit())
+    world.stands_at(20, 110, 20)
+    world.clock.advance(1.0)
+    await world.watch.look()
+    assert world.metric("drain_seconds") == pytest.approx(9)
+    answer, world.source.answer = world.source.answer, KafkaConnectionError("away")
+    await world.problem_after(600)
+    world.source.answer = answer
+    await world.watch.look()
+    assert world.metric("drain_seconds") == pytest.approx(9)
+
+
 async def test_without_an_assignment_nobody_is_asked(world: World) -> None:
     world.task = None
     world.source.answer = RuntimeError("must not be asked")

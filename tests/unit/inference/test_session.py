@@ -235,10 +235,32 @@ def test_a_gpu_that_cannot_be_used_is_said_once_and_the_cpu_taken(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(providers, "gpu_count", lambda: 1)
-    assert open_session(Artifact.load(tiny), SessionOptions()).provider == "cpu"
+    session = open_session(Artifact.load(tiny), SessionOptions())
+    assert (session.provider, session.fell_back) == ("cpu", True)
     (record,) = caplog.records
     assert "reviews-worker[cuda]" in record.getMessage()
     assert capfd.readouterr() == ("", "")
+
+
+@needs_no_gpu
+def test_a_gpu_whose_driver_does_not_offer_it_is_said_once_and_the_cpu_taken(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(providers, "gpu_is_attached", lambda: True)
+    assert open_session(Artifact.load(tiny), SessionOptions()).fell_back
+    (record,) = caplog.records
+    assert "there is a GPU, but" in record.getMessage()
+    assert not open_session(Artifact.load(tiny), CPU).fell_back  # nobody wanted it
+    assert not open_session(Artifact.load(None), SessionOptions()).fell_back  # int8: made for a CPU
+    assert len(caplog.records) == 1
+
+
+def test_a_gpu_is_attached_where_the_kernel_shows_it(tmp_path: Path) -> None:
+    for name in ("null", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    assert not providers.gpu_is_attached(tmp_path)
+    (tmp_path / "nvidia10").touch()
+    assert providers.gpu_is_attached(tmp_path)
 
 
 @needs_cuda_build
