@@ -85,7 +85,7 @@ class Metrics:
         self.lag = self._gauge("lag", "Records of a partition not yet committed, by partition.", ["partition"])
         self.drain_seconds = self._gauge(
             "drain_seconds",
-            "How long this worker takes for its lag at the pace of the last minute; 0 before it has completed anything.",
+            "Time that this worker needs for its lag at the pace of the last minute; 0 before it has a pace.",
         )
         self.assigned_partitions = self._gauge("assigned_partitions", "Partitions assigned to this worker.")
         self.rebalances = self._counter("rebalances", "Assignments received.")
