@@ -27,7 +27,7 @@ from worker.delivery import dead_letters
 from worker.delivery.dead_letters import dead_letter
 from worker.errors import ExitCode, Reason, RecordError, Stage
 from worker.events import EventCodec
-from worker.metrics import Metrics
+from worker.metrics import PROCESS_METRICS, Metrics
 from worker.records import Record, TopicPartition
 from worker.schemas import SCHEMA_FILES, load_schema
 from worker.settings import ENVIRONMENT_PREFIX, Settings
@@ -41,6 +41,8 @@ NO_SETTINGS = {
     # members of events and of results, headers, values of settings
     "review_id", "classified_at", "max_length", "label", "source", "head_tail",
     "at_least_once", "exactly_once", "take_over", "require_stable", "wrongly_labelled", "allowed_repeats",
+    # values of labels
+    "out_of_memory",
     # Faust's and Kafka's own words
     "take_events", "auto_offset_reset", "send_batch",
     # names of our code
@@ -197,7 +199,8 @@ def test_the_settings_in_the_readme_have_the_defaults_of_the_code() -> None:
 
 def metric_names() -> set[str]:
     families = [next(iter(m.describe())) for m in vars(Metrics()).values() if isinstance(m, MetricWrapperBase)]
-    return {family.name + ("_total" if family.type == "counter" else "") for family in families}
+    own = {family.name + ("_total" if family.type == "counter" else "") for family in families}
+    return own | set(PROCESS_METRICS)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
