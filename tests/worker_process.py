@@ -117,15 +117,20 @@ class WorkerProcess:
 
     # --- its port ---------------------------------------------------------------------------------------------------
 
-    async def get(self, path: str) -> tuple[int, str]:
-        """Status and body of an HTTP answer; status 0 when nobody answers."""
+    @property
+    def url(self) -> str:
+        """Where it answers; empty as long as it has not said so."""
         if not self._url:
             line = next(iter(self.said("health and metrics on ")), None)
-            if line is None:
-                return 0, "no port yet"
-            self._url = line.message.rpartition(" ")[2]
+            self._url = line.message.rpartition(" ")[2] if line else ""
+        return self._url
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Status and body of an HTTP answer; status 0 when nobody answers."""
+        if not self.url:
+            return 0, "no port yet"
         try:
-            async with aiohttp.ClientSession() as session, session.get(self._url + path) as answer:
+            async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
                 return answer.status, await answer.text()
         except aiohttp.ClientError as error:
             return 0, str(error)
