@@ -27,17 +27,20 @@ def filled_in(text: str, worker: str = ".*") -> str:
     return text
 
 
-def targets() -> Iterator[Any]:
+def _targets() -> Iterator[Any]:
     for panel in PANELS:
         for target in panel["targets"]:
             yield pytest.param(target, id=f"{panel['title']}, {target['legendFormat'] or 'one line'}")
+
+
+TARGETS = list(_targets())
 
 
 def test_the_file_is_what_its_rows_say() -> None:
     assert DASHBOARD.read_text(encoding="utf-8") == dashboard(), "run: python -m deploy.dashboard.render"
 
 
-@pytest.mark.parametrize("target", targets())
+@pytest.mark.parametrize("target", TARGETS)
 def test_a_query_finds_something(observed: Prometheus, target: dict[str, Any]) -> None:
     expr = filled_in(target["expr"], r"127\\.0\\.0\\.1:\\d+")
     assert unknown(observed, expr) == []
@@ -45,13 +48,13 @@ def test_a_query_finds_something(observed: Prometheus, target: dict[str, Any]) -
     assert any(math.isfinite(value) for value in values)
 
 
-@pytest.mark.parametrize("target", targets())
+@pytest.mark.parametrize("target", TARGETS)
 def test_a_query_looks_at_the_chosen_workers_only(observed: Prometheus, target: dict[str, Any]) -> None:
     # A count of nothing is no series; only a scalar function would be one.
     assert observed.query(filled_in(target["expr"], "another:6066")) == []
 
 
-@pytest.mark.parametrize("target", targets())
+@pytest.mark.parametrize("target", TARGETS)
 def test_the_labels_of_a_legend_are_there(observed: Prometheus, target: dict[str, Any]) -> None:
     labels = re.findall(r"{{(\w+)}}", target["legendFormat"])
     for series in observed.query(filled_in(target["expr"])):
