@@ -20,7 +20,7 @@ import orjson
 from worker.clock import Clock, SystemClock
 from worker.settings import LogFormat
 
-THIRD_PARTY = ("aiokafka", "asyncio", "faust", "mode", "aiohttp", "urllib3", "py.warnings")
+THIRD_PARTY = ("aiokafka", "asyncio", "faust", "mode", "aiohttp", "urllib3", "opentelemetry", "py.warnings")
 """Loggers of the libraries beneath us: WARNING and above only, and a repeated complaint once a minute."""
 
 _SERVICE_PREFIX = "[^"

@@ -132,6 +132,8 @@ class Entry:
     outcome: Prediction | RecordError | Tombstone | None = None
     window_scores: dict[int, tuple[float, ...]] | None = None
     """Of a review in several windows: the scores of those that are computed, by their number."""
+    trace: object | None = None
+    """What `worker.tracing` keeps of it; None without tracing."""
 
     @property
     def ids(self) -> TokenIds:

@@ -235,6 +235,8 @@ class SurfaceSettings(_Part):
     """Least severe message that is logged."""
     log_format: LogFormat = "auto"
     """``human`` or ``json``; ``auto`` is human on a terminal, JSON otherwise."""
+    tracing: bool = False
+    """Send a trace of each review to an OpenTelemetry collector (extra ``otel``); ``OTEL_`` variables say where."""
 
 
 class Settings(

@@ -6,7 +6,7 @@ import math
 from collections import Counter, deque
 
 from worker.errors import FuseError, Reason, RecordError
-from worker.records import OutputRecord, Record
+from worker.records import Headers, OutputRecord, Record
 
 # The names and the form (text) of Kafka Streams' dead letters, KIP-1034; its stack trace is left out.
 EXCEPTION_HEADER = "__streams.errors.exception"
@@ -31,8 +31,12 @@ _REMEDIES = {
 }
 
 
-def dead_letter(record: Record, error: RecordError, topic: str, partition: int) -> OutputRecord:
+def dead_letter(
+    record: Record, error: RecordError, topic: str, partition: int, carried: Headers | None = None
+) -> OutputRecord:
     """Return the dead letter for `record`: its key, value, headers and timestamp untouched, and headers added.
+
+    `carried` takes the place of the record's own headers.
 
     The added headers come last, so a dead letter that failed once more says the latest failure in the last header of
     each name. All are UTF-8 text, partition and offset in decimal.
@@ -47,7 +51,10 @@ def dead_letter(record: Record, error: RecordError, topic: str, partition: int) 
         (REASON_HEADER, error.reason.value),
         (STAGE_HEADER, error.stage.value),
     )
-    headers = (*record.headers, *((name, text.encode(errors="replace")) for name, text in added))
+    headers = (
+        *(record.headers if carried is None else carried),
+        *((name, text.encode(errors="replace")) for name, text in added),
+    )
     return OutputRecord(topic, partition, record.key, record.value, headers, record.timestamp_ms)
 
 

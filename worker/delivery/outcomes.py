@@ -12,6 +12,7 @@ from worker.errors import DeliveryError, Reason, RecordError
 from worker.metrics import Metrics
 from worker.pipeline.protocols import Owner
 from worker.records import TOMBSTONE, Entry, OutputRecord
+from worker.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +31,14 @@ class Outcomes:
         clock: Clock,
         metrics: Metrics,
         on_acknowledged: Callable[[], None],
+        tracing: Tracing | None = None,
     ) -> None:
         self._writer = writer
         self._fuse = fuse
         self._clock = clock
         self._metrics = metrics
         self._on_acknowledged = on_acknowledged
+        self._tracing = tracing
 
     def write(self, entries: Sequence[Entry], owner: Owner) -> Iterator[Item]:
         """An item for each entry, in order; raises FuseError at the last straw, which is not an item any more."""
@@ -89,4 +92,6 @@ class Outcomes:
                 classified += 1
         owner.acknowledged(partition, [item[1] for item in items[first:]])
         self._metrics.events_out.inc(classified)
+        if self._tracing is not None:
+            self._tracing.published([item[:2] for item in items])
         self._on_acknowledged()

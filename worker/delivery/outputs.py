@@ -11,7 +11,8 @@ from worker.clock import Clock
 from worker.delivery.dead_letters import dead_letter
 from worker.errors import Reason, RecordError, Stage
 from worker.events import EventCodec, ResultWriter, rfc3339_ms
-from worker.records import Entry, OutputRecord, Prediction, Record, TopicPartition
+from worker.records import Entry, Headers, OutputRecord, Prediction, Record, TopicPartition
+from worker.tracing import Tracing
 
 SOURCE_HEADER = "source"
 RECORD_OVERHEAD_BYTES = 128
@@ -60,6 +61,7 @@ class OutputWriter:
         output: Destination,
         dead_letters: Destination,
         clock: Clock,
+        tracing: Tracing | None = None,
     ) -> None:
         self._codec = codec
         self._results = results
@@ -67,13 +69,16 @@ class OutputWriter:
         self._output = output
         self._dead_letters = dead_letters
         self._clock = clock
+        self._tracing = tracing
         self._source_prefixes: dict[TopicPartition, bytes] = {}
         self._surely_small = output.max_record_bytes - LARGEST_RESULT_BYTES
 
     def write(self, entries: Sequence[Entry]) -> list[OutputRecord]:
         """One record for each entry, in order. An output beyond the topic's limit becomes a dead letter."""
         classified_at = rfc3339_ms(self._clock.wall())
-        return [self._write(entry, classified_at) for entry in entries]
+        if self._tracing is None:
+            return [self._write(entry, entry.record.headers, classified_at) for entry in entries]
+        return [self._write(entry, self._tracing.headers(entry), classified_at) for entry in entries]
 
     def is_dead_letter(self, output: OutputRecord) -> bool:
         """Whether `output` goes to the dead-letter topic."""
@@ -83,14 +88,15 @@ class OutputWriter:
         """The dead letter for an entry; `error` becomes its outcome."""
         entry.outcome = error.without_traceback()
         partition = self._partitioner.partition(entry.record, self._dead_letters)
-        return dead_letter(entry.record, error, self._dead_letters.topic, partition)
+        headers = entry.record.headers if self._tracing is None else self._tracing.headers(entry)
+        return dead_letter(entry.record, error, self._dead_letters.topic, partition, headers)
 
     def refuse_as_too_large(self, entry: Entry, size_bytes: int, limit: str) -> OutputRecord:
         """The dead letter for an entry whose output the broker does not take."""
         message = f"the classified event has {size_bytes} bytes, more than {limit}"
         return self.refuse(entry, RecordError(Reason.OUTPUT_TOO_LARGE, Stage.PUBLISH, message))
 
-    def _write(self, entry: Entry, classified_at: str) -> OutputRecord:
+    def _write(self, entry: Entry, carried: Headers, classified_at: str) -> OutputRecord:
         record, outcome = entry.record, entry.outcome
         value = record.value
         if value is not None:
@@ -103,9 +109,9 @@ class OutputWriter:
                     return self.refuse(entry, error)
         source = SOURCE_HEADER, self._source_prefix(record.partition) + b"%d" % record.offset
         partition = self._partitioner.partition(record, self._output)
-        headers = (*record.headers, source) if record.headers else (source,)
+        headers = (*carried, source) if carried else (source,)
         output = OutputRecord(self._output.topic, partition, record.key, value, headers, record.timestamp_ms)
-        if record.headers or record.size_bytes > self._surely_small:
+        if carried or record.size_bytes > self._surely_small:
             size_bytes = record_bytes(output)
             if size_bytes > self._output.max_record_bytes:
                 return self.refuse_as_too_large(

@@ -20,6 +20,7 @@ from worker.pipeline.progress import Progress
 from worker.settings import Settings
 from worker.tokenization import Tokenizer
 from worker.topics import TopicLayout
+from worker.tracing import Tracing
 
 BATCH_TOKENS, BATCH_REVIEWS, WINDOW_REVIEWS = 1024, 16, 128
 CHUNK_RECORDS = 16
@@ -43,6 +44,7 @@ class FakeWorker:
         identity: str = "fake@1",
         clock: Clock | None = None,
         flush_timeout_s: float = 3.0,
+        tracing: Tracing | None = None,
     ) -> None:
         self._group = group
         self._settings = settings
@@ -64,6 +66,7 @@ class FakeWorker:
             lambda _: False,
             lambda partition: FakeTransactions(group.broker, group.name, partition, self.transactions),
             self._rejoin,
+            tracing,
         )
         self.pipeline, self.collector = build_pipeline(settings, model, self._layout(), self.publisher, around)
         self.member.feed(self.pipeline, self.collector if settings.exactly_once else None)

@@ -29,6 +29,7 @@ from worker.preparation import RecordPreparer
 from worker.records import TopicPartition
 from worker.settings import Settings
 from worker.topics import TopicLayout
+from worker.tracing import Tracing
 
 MAX_PRODUCER_BATCH_BYTES = 512 * 1024
 
@@ -45,6 +46,7 @@ class Surroundings(NamedTuple):
     new_transactions: NewTransactions
     rejoin: Callable[[], None]
     """Asks the group for an assignment anew."""
+    tracing: Tracing | None = None
 
 
 class Delivery(Collector, Protocol):
@@ -89,11 +91,12 @@ def build_pipeline(
     loop = asyncio.get_running_loop()
     codec = EventCodec(settings.text_field, settings.result_field, settings.max_event_bytes)
     outcomes = Outcomes(
-        writer=_output_writer(settings, model, layout, codec, around.clock),
+        writer=_output_writer(settings, model, layout, codec, around),
         fuse=DeadLetterFuse(settings.fuse_share, settings.fuse_window_reviews, settings.fuse_run_length),
         clock=around.clock,
         metrics=around.metrics,
         on_acknowledged=lambda: pipeline.acknowledged(),  # noqa: PLW0108 - it is made below
+        tracing=around.tracing,
     )
 
     def fenced(partition: TopicPartition) -> None:
@@ -152,12 +155,13 @@ def build_pipeline(
         metrics=around.metrics,
         commit_interval_s=settings.commit_every_s,
         preparing_threads=settings.tokeniser_threads,
+        tracing=around.tracing,
     )
     return Parts(pipeline, collector)
 
 
 def _output_writer(
-    settings: Settings, model: Model, layout: TopicLayout, codec: EventCodec, clock: Clock
+    settings: Settings, model: Model, layout: TopicLayout, codec: EventCodec, around: Surroundings
 ) -> OutputWriter:
     limit = min(settings.max_output_bytes, layout.output_max_bytes or settings.max_output_bytes)
     return OutputWriter(
@@ -168,7 +172,8 @@ def _output_writer(
         dead_letters=Destination(
             settings.dead_letter_topic, layout.dead_letter_partitions, layout.dead_letter_max_bytes or limit
         ),
-        clock=clock,
+        clock=around.clock,
+        tracing=around.tracing,
     )
 
 

@@ -35,12 +35,14 @@ from worker.pipeline.progress import Progress
 from worker.records import TopicPartition
 from worker.settings import Settings
 from worker.topics import ensure_topics
+from worker.tracing import Tracing, open_tracing
 
 logger = logging.getLogger(__name__)
 
 ModelLoader = Callable[[Settings, Metrics], Model]
 REVOCATION_FLUSH_S = 3.0
 LAST_COMMIT_S = 3.0
+LAST_SPANS_S = 3.0
 SWITCH_INTERVAL_S = 0.001
 STOP_TIMEOUT_S = 10.0
 
@@ -69,6 +71,7 @@ class WorkerService:
         self._parts: Parts | None = None
         self._app: FaustApp | None = None
         self._publisher: KafkaPublisher | None = None
+        self._tracing: Tracing | None = None
         self.url = ""
 
     def request_stop(self) -> None:
@@ -77,6 +80,8 @@ class WorkerService:
 
     async def run(self) -> ExitCode:
         """Run until told to stop or until something is fatal; raises FatalError."""
+        if self._settings.tracing:
+            self._tracing = open_tracing(self._settings.group, self._clock)
         server = HealthServer(
             self._settings.host,
             self._settings.port,
@@ -110,7 +115,14 @@ class WorkerService:
             await self._publisher.start()
         self.metrics.broker_up.set(1)
         around = Surroundings(
-            self._clock, self.metrics, self._progress, self, self._killed.wait, self._new_transactions, self._rejoin
+            self._clock,
+            self.metrics,
+            self._progress,
+            self,
+            self._killed.wait,
+            self._new_transactions,
+            self._rejoin,
+            self._tracing,
         )
         self._parts = build_pipeline(settings, self._model, layout, self._publisher, around)
         self._parts.pipeline.start()
@@ -218,6 +230,8 @@ class WorkerService:
             await self._parts.collector.stop()
         if self._publisher is not None:
             await self._publisher.stop()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close, LAST_SPANS_S)
 
     # --- called by the transport and the pipeline -------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from worker.pipeline.progress import Progress
 from worker.pipeline.protocols import Batch, Collector, Committer, Offsets, Preparer, Queue, Runner
 from worker.pipeline.stream_task import StreamTask
 from worker.records import Chunk, Entry, Record, TopicPartition, parts_of
+from worker.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Pipeline(Generic[B]):
         metrics: Metrics,
         commit_interval_s: float,
         preparing_threads: int = 1,
+        tracing: Tracing | None = None,
     ) -> None:
         self._preparer = preparer
         self._new_queue = queue_factory
@@ -72,6 +74,7 @@ class Pipeline(Generic[B]):
         self._progress = progress
         self._clock = clock
         self._metrics = metrics
+        self._tracing = tracing
         self._commit_interval_s = commit_interval_s
         self.lifecycle = Lifecycle()
         self.task: StreamTask | None = None
@@ -247,9 +250,13 @@ class Pipeline(Generic[B]):
     async def _infer(self, batch: B, task: StreamTask | None, slot: _Slot[B]) -> None:
         try:
             if task is not None and not task.closed:
-                number = self._progress.inference_started(self._clock.monotonic())
+                started_at = self._clock.monotonic()
+                number = self._progress.inference_started(started_at)
                 await asyncio.get_running_loop().run_in_executor(slot.thread, slot.runner.run, batch)
-                self._progress.inference_finished(number, self._clock.monotonic())
+                ended_at = self._clock.monotonic()
+                self._progress.inference_finished(number, ended_at)
+                if self._tracing is not None:
+                    self._tracing.inferred(batch.parts, started_at, ended_at)
                 task.completed()
         except Exception as error:
             self.fail(error)
@@ -301,8 +308,13 @@ class Pipeline(Generic[B]):
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _prepare(self, records: list[Record], arrived_at: float) -> list[Entry]:
-        with self._metrics.prepare_seconds.time():
-            return self._preparer.prepare(records, arrived_at)
+        started_at = self._clock.monotonic()
+        entries = self._preparer.prepare(records, arrived_at)
+        ended_at = self._clock.monotonic()
+        self._metrics.prepare_seconds.observe(ended_at - started_at)
+        if self._tracing is not None:
+            self._tracing.prepared(entries, started_at, ended_at)
+        return entries
 
     async def _task_of(self, chunk: Chunk) -> StreamTask | None:
         """The task that `chunk` belongs to, waiting for it to begin; None when it is over or intake has ended."""

@@ -1,0 +1,54 @@
+"""Traces of reviews: the producer's ``traceparent`` in, a span for each review with its stages, ``traceparent`` out.
+
+Off by default. OpenTelemetry (extra ``otel``) is imported only when it is on; nothing else of the worker imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from worker.clock import Clock
+from worker.errors import UsageError
+from worker.records import Entry, Headers, OutputRecord, Part
+
+
+class Tracing(Protocol):
+    """What the rooms tell of their work, in monotonic seconds; none of it raises or waits.
+
+    Who has no tracing (None) asks so once for a chunk, a batch or a group, never for each event.
+    """
+
+    def prepared(self, entries: Sequence[Entry], started_at: float, ended_at: float) -> None:
+        """A chunk was decoded and tokenised in this time: each of its entries has a trace from now on. In a thread."""
+
+    def inferred(self, parts: Sequence[Part], started_at: float, ended_at: float) -> None:
+        """A batch was computed in this time."""
+
+    def headers(self, entry: Entry) -> Headers:
+        """The record's headers for what is published of it now: the trace context in place of the producer's."""
+
+    def published(self, published: Sequence[tuple[OutputRecord, Entry]]) -> None:
+        """The broker has these outputs or dead letters."""
+
+    def close(self, timeout_s: float) -> None:
+        """Send what is left, for so long at most. Blocks."""
+
+
+def open_tracing(group: str, clock: Clock) -> Tracing:
+    """Tracing for a member of `group`, to where OpenTelemetry's own variables (``OTEL_...``) say.
+
+    Raises UsageError where the extra is not installed, or a variable has a value that cannot be.
+    """
+    try:
+        from worker.tracing.export import Export
+        from worker.tracing.spans import ReviewSpans
+    except ImportError as error:
+        raise UsageError(
+            f"tracing is on, but OpenTelemetry is not installed ({error.name}); install the extra: "
+            "pip install 'reviews-worker[otel]', or set --no-tracing"
+        ) from error
+    try:
+        return ReviewSpans(Export.from_environment(), group, clock)
+    except Exception as error:  # OpenTelemetry's errors have no common base
+        raise UsageError(f"tracing cannot start ({error}); check the variables OTEL_...") from error
