@@ -252,11 +252,13 @@ class Pipeline(Generic[B]):
             if task is not None and not task.closed:
                 started_at = self._clock.monotonic()
                 number = self._progress.inference_started(started_at)
+                if self._tracing is not None:
+                    self._tracing.inferring(batch.parts, started_at)
                 await asyncio.get_running_loop().run_in_executor(slot.thread, slot.runner.run, batch)
                 ended_at = self._clock.monotonic()
                 self._progress.inference_finished(number, ended_at)
                 if self._tracing is not None:
-                    self._tracing.inferred(batch.parts, started_at, ended_at)
+                    self._tracing.inferred(batch.parts, ended_at)
                 task.completed()
         except Exception as error:
             self.fail(error)

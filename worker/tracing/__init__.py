@@ -22,8 +22,11 @@ class Tracing(Protocol):
     def prepared(self, entries: Sequence[Entry], started_at: float, ended_at: float) -> None:
         """A chunk was decoded and tokenised in this time: each of its entries has a trace from now on. In a thread."""
 
-    def inferred(self, parts: Sequence[Part], started_at: float, ended_at: float) -> None:
-        """A batch was computed in this time."""
+    def inferring(self, parts: Sequence[Part], now: float) -> None:
+        """A batch begins to be computed."""
+
+    def inferred(self, parts: Sequence[Part], now: float) -> None:
+        """It is computed. Some of it may be published already."""
 
     def headers(self, entry: Entry) -> Headers:
         """The record's headers for what is published of it now: the trace context in place of the producer's."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from opentelemetry.util.types import AttributeValue
 
 from worker.errors import RecordError
-from worker.records import OutputRecord, Prediction, Record, Tombstone
+from worker.records import Prediction, Record, Tombstone
 
 Attributes = dict[str, AttributeValue]
 
@@ -30,14 +30,14 @@ def of_record(record: Record, group: str) -> Attributes:
     return attributes
 
 
-def of_output(output: OutputRecord) -> Attributes:
+def of_output(topic: str, partition: int) -> Attributes:
     """Where it was published."""
     return {
         "messaging.system": "kafka",
         "messaging.operation.name": "send",
         "messaging.operation.type": "send",
-        "messaging.destination.name": output.topic,
-        "messaging.destination.partition.id": str(output.partition),
+        "messaging.destination.name": topic,
+        "messaging.destination.partition.id": str(partition),
     }
 
 

@@ -46,13 +46,15 @@ class ReviewTrace:
     to_wall: float
     """Seconds from monotonic time to the epoch, the same for all spans of the review."""
     prepare: Times
-    inference: Times | None = None
-    """Of a review in several windows: from the first batch to the last."""
+    inferring_since: float | None = None
+    """Of a review in several windows: from the first batch on."""
+    inferred_at: float | None = None
     rows: int = 0
     """Of its (last) batch."""
     sent_at: float = 0.0
     acknowledged_at: float = 0.0
-    output: Attributes | None = None
+    destination: tuple[str, int] = ("", -1)
+    """Topic and partition that its output or dead letter went to."""
     outcome: Attributes | None = None
     failed: str = ""
     """The reason of a dead letter."""
@@ -96,14 +98,21 @@ class ReviewSpans:
             )
             entry.trace = ReviewTrace(span, to_wall, times)
 
-    def inferred(self, parts: Sequence[Part], started_at: float, ended_at: float) -> None:
+    def inferring(self, parts: Sequence[Part], now: float) -> None:
         """See `worker.tracing.Tracing`."""
         for part in parts:
             trace = entry_of(part).trace
             if isinstance(trace, ReviewTrace):
-                earlier = trace.inference
-                trace.inference = Times(min(started_at, earlier[0]) if earlier else started_at, ended_at)
                 trace.rows = len(parts)
+                if trace.inferring_since is None:
+                    trace.inferring_since = now
+
+    def inferred(self, parts: Sequence[Part], now: float) -> None:
+        """See `worker.tracing.Tracing`."""
+        for part in parts:
+            trace = entry_of(part).trace
+            if isinstance(trace, ReviewTrace):
+                trace.inferred_at = now
 
     def headers(self, entry: Entry) -> Headers:
         """See `worker.tracing.Tracing`."""
@@ -122,7 +131,8 @@ class ReviewSpans:
             if isinstance(trace, ReviewTrace) and trace.span.is_recording():
                 # What is noted here keeps neither the entry nor its bytes in memory.
                 trace.acknowledged_at = now
-                trace.output, trace.outcome = of_output(output), of_outcome(entry.outcome)
+                trace.destination = output.topic, output.partition
+                trace.outcome = of_outcome(entry.outcome)
                 trace.failed = entry.outcome.reason.value if isinstance(entry.outcome, RecordError) else ""
                 finished.append(trace)
         if len(self._finished) + len(finished) > WAITING_REVIEWS and not self._dropping:
@@ -162,13 +172,15 @@ class ReviewSpans:
 
 def _stages(trace: ReviewTrace) -> Iterator[Stage]:
     yield Stage("prepare", SpanKind.INTERNAL, trace.prepare)
-    inference = trace.inference
-    if inference is not None:
-        yield Stage("queue", SpanKind.INTERNAL, Times(trace.prepare.ended_at, inference.started_at))
-        yield Stage("inference", SpanKind.INTERNAL, inference, {"reviews_worker.batch.rows": trace.rows})
-    if trace.output is not None:
-        topic = trace.output["messaging.destination.name"]
-        yield Stage(f"send {topic}", SpanKind.PRODUCER, Times(trace.sent_at, trace.acknowledged_at), trace.output)
+    since = trace.inferring_since
+    if since is not None:
+        # Published before the batch was through: one that is split after a failure has outcomes one by one.
+        until = min(trace.inferred_at or trace.sent_at, trace.sent_at)
+        yield Stage("queue", SpanKind.INTERNAL, Times(trace.prepare.ended_at, since))
+        yield Stage("inference", SpanKind.INTERNAL, Times(since, until), {"reviews_worker.batch.rows": trace.rows})
+    topic, partition = trace.destination
+    publishing = Times(trace.sent_at, trace.acknowledged_at)
+    yield Stage(f"send {topic}", SpanKind.PRODUCER, publishing, of_output(topic, partition))
 
 
 def _nanoseconds(seconds: float) -> int:
