@@ -12,7 +12,7 @@ from logging_kept import logging_kept
 
 from worker.devkafka import Cluster, kafka_cluster
 
-FOREIGN_VARIABLES = ("REVIEWS_WORKER_", "KAFKA_BOOTSTRAP_SERVERS")
+FOREIGN_VARIABLES = ("REVIEWS_WORKER_", "KAFKA_BOOTSTRAP_SERVERS", "OTEL_")
 
 
 @pytest.fixture(autouse=True)

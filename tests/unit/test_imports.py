@@ -9,6 +9,7 @@ import pytest
 HEAVY = (
     "faust",
     "mode",
+    "opentelemetry",
     "torch",
     "onnx",
     "transformers",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from importlib.metadata import version
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -19,9 +20,10 @@ WAITING_SPANS = 8192
 
 
 class Export:
-    """A tracer, and the end of what it sends."""
+    """A tracer, and the end of what it sends; `give_up` ends what `processor` still tries to send."""
 
-    def __init__(self, processor: SpanProcessor) -> None:
+    def __init__(self, processor: SpanProcessor, give_up: Callable[[], None] = lambda: None) -> None:
+        self._give_up = give_up
         self._version = version(NAME)
         # What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say counts more.
         named = {"service.name": NAME, "service.version": self._version, **OTELResourceDetector().detect().attributes}
@@ -33,7 +35,8 @@ class Export:
     def from_environment(cls) -> Export:
         """To the collector that OpenTelemetry's variables name; raises ValueError for values that cannot be."""
         waiting = None if OTEL_BSP_MAX_QUEUE_SIZE in os.environ else WAITING_SPANS
-        return cls(BatchSpanProcessor(OTLPSpanExporter(), max_queue_size=waiting))
+        exporter = OTLPSpanExporter()
+        return cls(BatchSpanProcessor(exporter, max_queue_size=waiting), exporter.shutdown)
 
     def tracer(self) -> Tracer:
         """Makes the spans."""
@@ -45,3 +48,5 @@ class Export:
         closing = threading.Thread(target=self._provider.shutdown, name="tracing-end", daemon=True)
         closing.start()
         closing.join(timeout_s)
+        if closing.is_alive():
+            self._give_up()

@@ -1,0 +1,131 @@
+"""Where spans go, what OpenTelemetry's variables change, and that a collector cannot hold the worker up."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from otlp_receiver import otlp_receiver
+from tracing_parts import KeptSpans
+
+from worker.clock import SystemClock
+from worker.errors import ExitCode, UsageError
+from worker.records import Entry, OutputRecord, Prediction, Record, TopicPartition
+from worker.tracing import Tracing, open_tracing
+from worker.tracing.spans import WAITING_REVIEWS
+
+PARTITION = TopicPartition("reviews.in", 0)
+
+
+def trace(tracing: Tracing, count: int = 1) -> None:
+    """So many reviews, from intake to acknowledgement."""
+    entries = [
+        Entry(Record(PARTITION, offset, 1, None, b"{}", (), 1), None, False, 0.0, 0.0) for offset in range(count)
+    ]
+    tracing.prepared(entries, 0.0, 0.0)
+    for entry in entries:
+        entry.outcome = Prediction((0.25, 0.75), 2, truncated=False)
+    outputs = [OutputRecord("reviews.classified", 0, None, b"{}", tracing.headers(entry), 1) for entry in entries]
+    tracing.published(list(zip(outputs, entries, strict=True)))
+
+
+def test_spans_reach_the_collector_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    with otlp_receiver() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        tracing = open_tracing("group", SystemClock())
+        trace(tracing, 3)
+        tracing.close(30.0)
+        assert len(receiver.spans("process reviews.in")) == 3
+        assert len(receiver.spans("send reviews.classified")) == 3
+        (resource,) = receiver.resources()
+        assert resource["service.name"] == "reviews-worker"
+        assert {"service.version", "telemetry.sdk.name"} <= resource.keys()
+
+
+def test_the_environment_names_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    with otlp_receiver() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
+        monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+        tracing = open_tracing("group", SystemClock())
+        trace(tracing)
+        tracing.close(30.0)
+        (resource,) = receiver.resources()
+        assert (resource["service.name"], resource["deployment.environment.name"]) == ("mine", "test")
+
+
+@pytest.mark.parametrize(("variable", "value"), [("OTEL_TRACES_SAMPLER", "always_off"), ("OTEL_SDK_DISABLED", "true")])
+def test_the_environment_may_switch_it_off(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    with otlp_receiver() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        monkeypatch.setenv(variable, value)
+        tracing = open_tracing("group", SystemClock())
+        trace(tracing)
+        tracing.close(30.0)
+        assert receiver.requests == []
+
+
+def test_a_value_that_cannot_be_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
+    with pytest.raises(UsageError, match=r"tracing cannot start \(max_export_batch_size .*OTEL_") as caught:
+        open_tracing("group", SystemClock())
+    assert caught.value.exit_code is ExitCode.USAGE
+
+
+def test_a_collector_that_never_answers_does_not_keep_it_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "600")
+        tracing = open_tracing("group", SystemClock())
+        trace(tracing, 1_000)
+        tracing.close(0.5)
+        connection, _ = server.accept()  # it was asked, and has not answered
+        connection.close()
+
+
+def test_a_collector_that_is_away_costs_spans_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free}")
+    tracing = open_tracing("group", SystemClock())
+    trace(tracing, 20_000)
+    tracing.close(0.5)
+    assert {record.name.split(".")[0] for record in caplog.records} <= {"opentelemetry", "urllib3", "worker"}
+
+
+def test_more_reviews_than_spans_can_be_made_for_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    spans = KeptSpans()
+    with caplog.at_level(logging.WARNING, logger="worker"):
+        trace(spans.tracing, WAITING_REVIEWS + 1_000)
+        trace(spans.tracing, WAITING_REVIEWS + 1_000)
+    assert len([record for record in caplog.records if "OTEL_TRACES_SAMPLER" in record.getMessage()]) == 1
+    reviews = [span for span in spans.finished() if span.name == "process reviews.in"]
+    assert WAITING_REVIEWS <= len(reviews) <= 2 * (WAITING_REVIEWS + 1_000)
+
+
+def test_no_thread_is_left() -> None:
+    before = set(threading.enumerate())
+    spans = KeptSpans()
+    trace(spans.tracing)
+    assert len(spans.finished()) == 3
+    assert set(threading.enumerate()) <= before
+
+
+def test_without_the_extra_one_line_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['opentelemetry'] = None;"
+        "sys.argv = ['reviews-worker', 'run', '--tracing', '--port', '0'];"
+        "from worker.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == ExitCode.USAGE
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert len(lines) == 1
+    assert lines[0].startswith("error: tracing is on, but OpenTelemetry is not installed")
+    assert "pip install 'reviews-worker[otel]'" in lines[0]
