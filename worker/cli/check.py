@@ -36,7 +36,7 @@ def command(context: click.Context) -> None:
     configure_logging("CRITICAL", "human")
     _say("settings", "all values are allowed")
     failed: list[str] = []
-    for name, check in _checks():
+    for name, check in _checks(settings):
         if name == "topics" and "broker" in failed:
             _say(name, "cannot be looked up without the broker", failed=True)
         elif not _passes(name, check, settings):
@@ -45,8 +45,9 @@ def command(context: click.Context) -> None:
         context.exit(int(ExitCode.CHECK_FAILED))
 
 
-def _checks() -> tuple[tuple[str, Check], ...]:
+def _checks(settings: Settings) -> tuple[tuple[str, Check], ...]:
     return (
+        *((("tracing", _tracing),) if settings.tracing else ()),
         ("broker", _broker),
         ("topics", _topics),
         ("artifact", _artifact),
@@ -67,6 +68,12 @@ def _passes(name: str, check: Check, settings: Settings) -> bool:
 def _say(name: str, text: str, *, failed: bool = False) -> None:
     verdict = click.style("failed", fg="red", bold=True) if failed else click.style("ok", fg="green") + "    "
     click.echo(f"{verdict}  {name:<9} {text}")
+
+
+def _tracing(settings: Settings) -> str:
+    from worker.tracing import require_opentelemetry
+
+    return f"OpenTelemetry {require_opentelemetry()} is installed; a collector is not asked"
 
 
 def _broker(settings: Settings) -> str:

@@ -6,6 +6,7 @@ Off by default. OpenTelemetry (extra ``otel``) is imported only when it is on; n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Protocol
 
 from worker.clock import Clock
@@ -38,19 +39,28 @@ class Tracing(Protocol):
         """Send what is left, for so long at most. Blocks."""
 
 
-def open_tracing(group: str, clock: Clock) -> Tracing:
-    """Tracing for a member of `group`, to where OpenTelemetry's own variables (``OTEL_...``) say.
-
-    Raises UsageError where the extra is not installed, or a variable has a value that cannot be.
-    """
+def require_opentelemetry() -> str:
+    """Its version; raises UsageError where the extra is not installed."""
     try:
-        from worker.tracing.export import Export
-        from worker.tracing.spans import ReviewSpans
+        from worker.tracing import export, spans  # noqa: F401 - all that is needed
+
+        return version("opentelemetry-sdk")
     except ImportError as error:
         raise UsageError(
             f"tracing is on, but OpenTelemetry is not installed ({error.name}); install the extra: "
             "pip install 'reviews-worker[otel]', or set --no-tracing"
         ) from error
+
+
+def open_tracing(group: str, clock: Clock) -> Tracing:
+    """Tracing for a member of `group`, to where OpenTelemetry's own variables (``OTEL_...``) say.
+
+    Raises UsageError where the extra is not installed, or a variable has a value that cannot be.
+    """
+    require_opentelemetry()
+    from worker.tracing.export import Export
+    from worker.tracing.spans import ReviewSpans
+
     try:
         return ReviewSpans(Export.from_environment(), group, clock)
     except Exception as error:  # OpenTelemetry's errors have no common base

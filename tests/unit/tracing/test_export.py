@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from importlib.metadata import version
 
 import pytest
 from otlp_receiver import otlp_receiver
@@ -15,7 +16,7 @@ from tracing_parts import KeptSpans
 from worker.clock import SystemClock
 from worker.errors import ExitCode, UsageError
 from worker.records import Entry, OutputRecord, Prediction, Record, TopicPartition
-from worker.tracing import Tracing, open_tracing
+from worker.tracing import Tracing, open_tracing, require_opentelemetry
 from worker.tracing.spans import WAITING_REVIEWS
 
 PARTITION = TopicPartition("reviews.in", 0)
@@ -117,15 +118,18 @@ def test_no_thread_is_left() -> None:
     assert set(threading.enumerate()) <= before
 
 
-def test_without_the_extra_one_line_says_what_to_install() -> None:
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_without_the_extra_one_line_says_what_to_install(command: str) -> None:
+    arguments = ["reviews-worker", command, "--tracing", "--port", "0", "--bootstrap-servers", "127.0.0.1:1"]
     code = (
-        "import sys; sys.modules['opentelemetry'] = None;"
-        "sys.argv = ['reviews-worker', 'run', '--tracing', '--port', '0'];"
-        "from worker.cli import main; main()"
+        f"import sys; sys.modules['opentelemetry'] = None; sys.argv = {arguments}; from worker.cli import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == ExitCode.USAGE
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
-    assert len(lines) == 1
-    assert lines[0].startswith("error: tracing is on, but OpenTelemetry is not installed")
-    assert "pip install 'reviews-worker[otel]'" in lines[0]
+    assert done.returncode == (ExitCode.USAGE if command == "run" else ExitCode.CHECK_FAILED)
+    (line,) = [line for line in (done.stdout + done.stderr).splitlines() if "OpenTelemetry" in line and line[0] != "{"]
+    assert line.startswith("error: tracing is on" if command == "run" else "failed  tracing   tracing is on")
+    assert "pip install 'reviews-worker[otel]'" in line
+
+
+def test_the_check_says_that_it_is_there() -> None:
+    assert require_opentelemetry() == version("opentelemetry-sdk")
