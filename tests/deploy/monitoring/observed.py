@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from conftest import TopicNames
+from deploy_tools import REPOSITORY, tool
 from kafka_tools import Message
 from ledger import Ledger
 from prometheus_server import Prometheus, prometheus_server
@@ -17,24 +17,23 @@ from worker_process import WorkerProcess, workers_for
 
 from worker.devkafka import Cluster
 
-FILES = Path(__file__).parents[2] / "deploy" / "helm" / "reviews-worker" / "files"
+FILES = REPOSITORY / "deploy" / "helm" / "reviews-worker" / "files"
 ALERTS, DASHBOARD = FILES / "alerts.yaml", FILES / "dashboard.json"
 REVIEWS = 200
 LONG_REVIEW = "A long and winding film about nothing at all. " * 200
 
 
 @pytest.fixture(scope="session")
-def observed(
-    kafka: Cluster, tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Prometheus]:
+def observed(kafka: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """It has scraped a worker before and after that one did all of `_messages`."""
     unique = uuid.uuid4().hex[:12]
     names = TopicNames(f"seen.{unique}.in", f"seen.{unique}.out", f"seen.{unique}.dlq", f"seen.{unique}")
+    program = tool("prometheus").path
     folder = tmp_path_factory.mktemp("observed")
     with workers_for(names, folder) as workers:
         worker = workers.start(kafka.bootstrap_servers)
         asyncio.run(_standing_by(worker))
-        with prometheus_server(tool("prometheus"), folder, worker.url.removeprefix("http://"), ALERTS) as server:
+        with prometheus_server(program, folder, worker.url.removeprefix("http://"), ALERTS) as server:
             asyncio.run(_watched(server, kafka.bootstrap_servers, names))
             yield server
 

@@ -12,7 +12,7 @@ import pytest
 from prometheus_server import Prometheus, unknown
 
 from deploy.dashboard.render import dashboard
-from tests.deploy.observed import DASHBOARD
+from tests.deploy.monitoring.observed import DASHBOARD
 
 DOCUMENT = json.loads(DASHBOARD.read_text())
 PANELS = [panel for panel in DOCUMENT["panels"] if panel["type"] != "row"]
