@@ -118,7 +118,7 @@ def selectors(tree: dict[str, Any]) -> list[str]:
 
 
 def _selector(node: dict[str, Any]) -> str:
-    matchers = (f'{matcher["name"]}{matcher["type"]}"{matcher["value"]}"' for matcher in node["matchers"])
+    matchers = (matcher["name"] + matcher["type"] + json.dumps(matcher["value"]) for matcher in node["matchers"])
     return "{" + ",".join(matchers) + "}"
 
 
@@ -132,7 +132,8 @@ def unknown(server: Prometheus, expr: str) -> list[str]:
     problems = [f"no series: {selector}" for selector, found in series.items() if not found]
     for node in nodes(tree):
         labels = {label for selector in selectors(node) for found in series[selector] for label in found}
-        problems += [f"no label: {label}" for label in _labels_named(node) if label not in labels]
+        if labels:
+            problems += [f"no label: {label}" for label in _labels_named(node) if label not in labels]
     return problems
 
 
