@@ -51,6 +51,7 @@ async def _watched(server: Prometheus, servers: str, names: TopicNames) -> None:
     await server.finds(f"sum(reviews_worker_events_out_total) == {REVIEWS + 1}")
     await server.finds("sum(reviews_worker_dead_letters_total) == 1")
     await server.finds("sum(reviews_worker_lag) == 0")
+    await server.finds('ALERTS{alertname="ReviewsWorkerDeadLetters",alertstate="firing"}')
 
 
 def _messages() -> list[Message]:
