@@ -57,9 +57,12 @@ class GoTool:
 
     def _build(self, made: Path) -> None:
         command = [str(go()), "build", *self.flags(), "-o", str(made), self.package]
-        built = subprocess.run(command, cwd=MODULES / self.folder, env=environment(), check=False)
+        built = subprocess.run(
+            command, cwd=MODULES / self.folder, env=environment(), stderr=subprocess.PIPE, text=True, check=False
+        )
         if built.returncode:
-            raise ToolError(f"{self.name} could not be built (exit code {built.returncode}; see above)")
+            complaints = "\n".join(line for line in built.stderr.splitlines() if not line.startswith("go: downloading"))
+            raise ToolError(f"{self.name} could not be built: {complaints.strip()[-3000:]}")
 
 
 @functools.cache
