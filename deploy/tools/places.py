@@ -59,9 +59,9 @@ def key_of(*parts: str | Path) -> str:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """One process at a time builds tools on this machine."""
-    with (cache_folder() / "lock").open("w") as lock:
+def alone(what: str = "tools") -> Iterator[None]:
+    """One process at a time makes such things on this machine."""
+    with (cache_folder() / f"lock-{what}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -29,8 +29,8 @@ mount -o remount,ro,bind "$root"
 mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/tmp"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
-exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all \
-    chroot --userspec="$user" --groups="${user#*:}" "$root" "$@"
+# With its user changes, the last capability goes; nothing can give one back.
+exec setpriv --no-new-privs chroot --userspec="$user" --groups="${user#*:}" "$root" "$@"
 """
 
 

@@ -19,7 +19,7 @@ from worker.devkafka.ports import pick
 REVIEW = "A wonderful film, moving and funny, with excellent acting. I loved every minute of it."
 UNWANTED = ("pip", "pip3", "gcc", "cc", "make", "curl", "wget", "git")
 UNWANTED_MODULES = ("pip", "setuptools", "wheel", "hatchling", "ensurepip", "torch", "onnx", "pytest")
-LARGEST_MIB = 600
+MOST_MIB = 250
 
 
 def version() -> str:
@@ -61,10 +61,11 @@ def test_its_user_can_write_to_temporary_files_only(image: Image) -> None:
     assert owned.stdout == ""
 
 
-def test_its_size_is_told_and_bounded(image: Image) -> None:
-    size = buildah.size_of(image.name) / 2**20
-    print(f"{image.name}: {size:.0f} MiB with the stand-in base")
-    assert 100 < size < LARGEST_MIB
+def test_what_it_adds_to_its_base_is_bounded(image: Image) -> None:
+    files = [path for path in (image.root / "opt").rglob("*") if path.is_file() and not path.is_symlink()]
+    added = sum(path.stat().st_size for path in files) / 2**20
+    print(f"{image.name}: {buildah.size_of(image.name)} with the stand-in base, of which {added:.0f} MiB are its own")
+    assert 50 < added < MOST_MIB
 
 
 def test_its_version_is_that_of_the_code(image: Image) -> None:
@@ -75,7 +76,7 @@ def test_its_version_is_that_of_the_code(image: Image) -> None:
 def test_it_predicts(image: Image) -> None:
     answer = image.run("predict", REVIEW)
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.startswith("pos ")
+    assert answer.stdout.split()[0] == "pos"
 
 
 def settings_for(kafka: Cluster, names: TopicNames) -> dict[str, str]:
