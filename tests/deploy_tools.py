@@ -47,7 +47,14 @@ class Tool:
         command = [str(self.path), *map(str, arguments)]
         environment = {**os.environ, **(variables or {})}
         ran = subprocess.run(
-            command, input=stdin, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S
+            command,
+            input=stdin,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
         )
         return Answer(ran.returncode, ran.stdout, ran.stderr)
 

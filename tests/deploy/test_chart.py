@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import runpy
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
-import tomllib
 import yaml
 from deploy_tools import REPOSITORY, tool
 from helm_chart import CASES, CHART, case_name

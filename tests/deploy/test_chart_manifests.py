@@ -95,11 +95,15 @@ def test_a_misspelt_field_is_found(tmp_path: Path, template: str, right: str, wr
 @pytest.mark.parametrize(
     ("template", "right", "wrong", "rule"),
     [
-        ("_pod.tpl", "securityContext:\n  {{- toYaml .Values.securityContext", "x:\n  {{- toYaml .Values.securityContext",
-         "container-security-context-readonlyrootfilesystem"),
-        ("_pod.tpl", "include \"reviews-worker.resources\" .", "dict | toYaml", "container-resources"),
+        (
+            "_pod.tpl",
+            "securityContext:\n  {{- toYaml .Values.securityContext",
+            "x:\n  {{- toYaml .Values.securityContext",
+            "container-security-context-readonlyrootfilesystem",
+        ),
+        ("_pod.tpl", 'include "reviews-worker.resources" .', "dict | toYaml", "container-resources"),
     ],
-)  # fmt: skip
+)
 def test_a_breach_of_the_rules_is_found(tmp_path: Path, template: str, right: str, wrong: str, rule: str) -> None:
     answer = rendered(case("default"), chart=broken_chart(tmp_path, template, right, wrong))
     assert answer.code == 0

@@ -2,7 +2,9 @@
 {{- define "reviews-worker.modelFolder" -}}
 {{- if eq .Values.model.source "hub" -}}
 /models/artifact
-{{- else if ne .Values.model.source "image" -}}
+{{- else if eq .Values.model.source "image" -}}
+{{- with .Values.model.path }}{{ printf "/%s" . }}{{ end -}}
+{{- else -}}
 {{- printf "/models/%s" .Values.model.path | trimSuffix "/" -}}
 {{- end -}}
 {{- end }}
