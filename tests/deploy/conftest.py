@@ -1,3 +1,3 @@
-"""What needs a control plane of its own (`make cluster-test`) runs only when it is asked for by name."""
+"""What needs a control plane or an image of its own runs only when it is asked for: `make cluster-test`, `make image-test`."""
 
-collect_ignore = ["cluster"]
+collect_ignore = ["cluster", "image"]
