@@ -22,7 +22,7 @@
 {{- $policy := .Values.networkPolicy -}}
 # Kafka
 - ports:
-    {{- include "reviews-worker.brokerPorts" . | nindent 4 }}
+    {{- include "reviews-worker.brokerPorts" . | trim | nindent 4 }}
   {{- with $policy.brokers }}
   to:
     {{- toYaml . | nindent 4 }}

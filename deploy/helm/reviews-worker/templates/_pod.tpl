@@ -61,7 +61,9 @@ spec:
   {{- with .Values.runtimeClassName }}
   runtimeClassName: {{ . }}
   {{- end }}
-  {{- include "reviews-worker.placement" . | nindent 2 }}
+  {{- with include "reviews-worker.placement" . | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- if eq .Values.model.source "hub" }}
   initContainers:
     {{- include "reviews-worker.importContainer" . | nindent 4 }}
@@ -72,7 +74,9 @@ spec:
       args: [run]
       envFrom:
         - configMapRef: {name: {{ include "reviews-worker.fullname" . }}}
-      {{- include "reviews-worker.ownEnvironment" . | nindent 6 }}
+      {{- with include "reviews-worker.ownEnvironment" . }}
+      {{- . | nindent 6 }}
+      {{- end }}
       ports:
         - {name: metrics, containerPort: {{ .Values.metrics.port }}, protocol: TCP}
       startupProbe:

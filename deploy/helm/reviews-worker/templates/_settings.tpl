@@ -67,8 +67,8 @@ which writes 67108864 where YAML's floats would become 6.7108864e+07. */}}
 REVIEWS_WORKER_{{ upper $name }}: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}
 {{- end }}
 {{- end }}
-{{- with .Values.tracing.endpoint }}
-OTEL_EXPORTER_OTLP_ENDPOINT: {{ . | quote }}
+{{- if and .Values.tracing.enabled .Values.tracing.endpoint }}
+OTEL_EXPORTER_OTLP_ENDPOINT: {{ .Values.tracing.endpoint | quote }}
 {{- end }}
 {{- with include "reviews-worker.kerberosEnvironment" . }}
 {{ . }}

@@ -15,6 +15,12 @@
 {{- $hasSasl := hasPrefix "SASL_" $protocol -}}
 {{- if not $kafka.bootstrapServers }}
 kafka.bootstrapServers is needed: --set kafka.bootstrapServers=kafka-1:9092
+{{- else }}
+{{- range splitList "," $kafka.bootstrapServers }}
+{{- if not (regexMatch "^(\\[[0-9a-fA-F:]+\\]|[^\\s:]+):[0-9]{1,5}$" .) }}
+kafka.bootstrapServers: {{ . | quote }} is no host:port
+{{- end }}
+{{- end }}
 {{- end }}
 {{- range $name, $ca := dict "kafka.tls.ca" $kafka.tls.ca "kafka.sasl.oauth.ca" $sasl.oauth.ca }}
 {{- if and $ca.configMap $ca.secret }}
