@@ -1,8 +1,8 @@
 """The CustomResourceDefinitions of the kinds that the chart can make, generated from the types that define them.
 
 KEDA and the Prometheus Operator: ``controller-gen`` over their published Go types, pinned by
-``modules/crds/go.mod``. External Secrets: as its Go module ships it. Strimzi: its own generator over its own classes, from Maven Central; it needs Java 21, which
-comes with the extra ``demo``.
+``modules/crds/go.mod``. External Secrets: as its Go module ships it. Strimzi: its own generator over its own classes,
+from Maven Central; it needs Java 21, which comes with the extra ``demo``.
 """
 
 from __future__ import annotations
