@@ -40,6 +40,9 @@ def test_from_install_to_uninstall(namespace: Namespace) -> None:
     first_image, first_config = image(namespace), checksum(namespace)
     assert (first_image, ready(namespace)) == ("reviews-worker:0.1.0-cpu", 2)
     assert namespace.get(f"poddisruptionbudget/{NAME}")["status"]["disruptionsAllowed"] == 1
+    tested = namespace.helm("test", "--timeout", "60s")
+    succeeded(tested)
+    assert f"TEST SUITE:     {NAME}-test" in tested.out
 
     succeeded(namespace.upgrade(CHART, *NO_JOB, "--set", "settings.max_wait_s=3", "--set", "image.tag=1.1.0"))
     assert (image(namespace), ready(namespace)) == ("reviews-worker:1.1.0", 2)
