@@ -135,7 +135,8 @@ env:
 {{- define "reviews-worker.resources" -}}
 {{- $resources := deepCopy .Values.resources -}}
 {{- if .Values.gpu.enabled -}}
-{{- $_ := set $resources "limits" (mustMergeOverwrite ($resources.limits | default dict) (dict .Values.gpu.resource 1)) -}}
+{{- $one := dict "limits" (dict .Values.gpu.resource 1) -}}
+{{- $resources = mustMergeOverwrite $resources (deepCopy .Values.gpu.resources) $one -}}
 {{- end -}}
 {{- toYaml $resources -}}
 {{- end }}
