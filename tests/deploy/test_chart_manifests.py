@@ -14,8 +14,6 @@ from helm_chart import CASES, CHART, KUBERNETES_VERSION, case, case_name, manife
 
 EXPLAINED = {
     "container-image-pull-policy": "a release's image does not change under its tag; image.pullPolicy says otherwise",
-    "pod-probes": "the job and the test end by themselves, and a worker's two probes ask different end points",
-    "networkpolicy-targets-pod": "the policy of the hook job selects a pod that is gone when this is looked at",
     "deployment-has-host-podantiaffinity": "workers are spread by topologySpreadConstraints",
     "statefulset-has-host-podantiaffinity": "the same",
 }
@@ -56,10 +54,7 @@ def test_everything_has_the_form_that_kubernetes_and_the_operators_ask_for(value
 def test_kube_score_has_nothing_against_it_that_is_not_explained(values: Path) -> None:
     if case_name(values) == "bare":
         # What it turns off is what kube-score asks for.
-        assert {rule for rule, *_ in scored(manifest(values))} == {
-            "pod-networkpolicy",
-            "deployment-has-poddisruptionbudget",
-        }
+        assert {rule for rule, *_ in scored(manifest(values))} == {"pod-networkpolicy", "deployment-replicas"}
     else:
         assert scored(manifest(values)) == []
 
