@@ -16,6 +16,7 @@ EXPLAINED = {
     "container-image-pull-policy": "a release's image does not change under its tag; image.pullPolicy says otherwise",
     "deployment-has-host-podantiaffinity": "workers are spread by topologySpreadConstraints",
     "statefulset-has-host-podantiaffinity": "the same",
+    "deployment-replicas": "KEDA sets the number, and kube-score knows of an HPA only",
 }
 """Rules of kube-score that are not kept, and why."""
 
@@ -54,7 +55,7 @@ def test_everything_has_the_form_that_kubernetes_and_the_operators_ask_for(value
 def test_kube_score_has_nothing_against_it_that_is_not_explained(values: Path) -> None:
     if case_name(values) == "bare":
         # What it turns off is what kube-score asks for.
-        assert {rule for rule, *_ in scored(manifest(values))} == {"pod-networkpolicy", "deployment-replicas"}
+        assert {rule for rule, *_ in scored(manifest(values))} == {"pod-networkpolicy"}
     else:
         assert scored(manifest(values)) == []
 
