@@ -166,8 +166,8 @@ metadata:
   labels: {kubernetes.io/hostname: node-$zone, kubernetes.io/os: linux, kubernetes.io/arch: amd64,
            topology.kubernetes.io/zone: zone-$zone, type: kwok}
 status:
-  capacity: {cpu: "8", memory: 32Gi, pods: "110", nvidia.com/gpu: "1"}
-  allocatable: {cpu: "8", memory: 32Gi, pods: "110", nvidia.com/gpu: "1"}
+  capacity: {cpu: "8", memory: 32Gi, ephemeral-storage: 100Gi, pods: "110", nvidia.com/gpu: "1"}
+  allocatable: {cpu: "8", memory: 32Gi, ephemeral-storage: 100Gi, pods: "110", nvidia.com/gpu: "1"}
 YAML
 done | kubectl apply -f - >/dev/null
 if [ -d "$bin/../crds" ]; then

@@ -14,6 +14,16 @@ from cluster_tools import Cluster, Namespace, up
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One control plane for all tests, with the CRDs of the operators."""
     with up(tmp_path_factory.mktemp("cluster") / "state") as cluster:
+        # What NVIDIA's operator would have done.
+        runtime = (
+            '{"apiVersion":"node.k8s.io/v1","kind":"RuntimeClass","metadata":{"name":"nvidia"},"handler":"nvidia"}'
+        )
+        for arguments, stdin in (
+            (("apply", "--filename", "-"), runtime),
+            (("label", "node", "--all", "nvidia.com/gpu.present=true"), None),
+        ):
+            answer = cluster.run("kubectl", *arguments, stdin=stdin)
+            assert answer.code == 0, answer.text
         yield cluster
 
 

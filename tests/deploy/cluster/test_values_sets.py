@@ -9,8 +9,33 @@ from cluster_tools import Namespace
 from helm_chart import CASES, CHART, case_name
 
 
+CLAIM = """
+apiVersion: v1
+kind: PersistentVolume
+metadata: {{name: {namespace}}}
+spec:
+  capacity: {{storage: 1Gi}}
+  accessModes: [ReadOnlyMany]
+  storageClassName: ""
+  hostPath: {{path: /models}}
+  claimRef: {{namespace: {namespace}, name: models}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: models}}
+spec:
+  accessModes: [ReadOnlyMany]
+  storageClassName: ""
+  volumeName: {namespace}
+  resources: {{requests: {{storage: 1Gi}}}}
+"""
+"""The claim that the values name, and a volume for it."""
+
+
 @pytest.mark.parametrize("values", CASES, ids=case_name)
 def test_a_release_comes_up_and_leaves_nothing_behind(namespace: Namespace, values: Path) -> None:
+    if case_name(values) == "model-pvc":
+        namespace.kubectl("apply", "--filename", "-", stdin=CLAIM.format(namespace=namespace.name))
     installed = namespace.install(CHART, "--values", values)
     assert installed.code == 0, installed.text
     assert "would violate PodSecurity" not in installed.text
