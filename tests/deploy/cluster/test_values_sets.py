@@ -8,7 +8,6 @@ import pytest
 from cluster_tools import Namespace
 from helm_chart import CASES, CHART, case_name
 
-
 CLAIM = """
 apiVersion: v1
 kind: PersistentVolume
