@@ -97,6 +97,15 @@ def test_an_autoscaler_keeps_its_number_through_an_upgrade(namespace: Namespace)
     assert namespace.get(DEPLOYMENT)["spec"]["replicas"] == 3
 
 
+def test_workers_are_replaced_though_every_gpu_is_taken(namespace: Namespace) -> None:
+    values = ("--values", case("gpu"), "--set", "topics.mode=none")  # two workers, for two nodes with one GPU each
+    succeeded(namespace.install(CHART, *values))
+    succeeded(namespace.upgrade(CHART, *values, "--set", "settings.max_wait_s=3"))
+    assert ready(namespace) == 2
+    as_on_cpus = ("--set", "workload.maxSurge=1", "--set", "workload.maxUnavailable=0", "--set", "settings.max_wait_s=4")
+    assert namespace.upgrade(CHART, *values, *as_on_cpus, timeout_s=8).code != 0
+
+
 @pytest.mark.parametrize(
     ("template", "right", "wrong"),
     [
