@@ -102,7 +102,14 @@ def test_workers_are_replaced_though_every_gpu_is_taken(namespace: Namespace) ->
     succeeded(namespace.install(CHART, *values))
     succeeded(namespace.upgrade(CHART, *values, "--set", "settings.max_wait_s=3"))
     assert ready(namespace) == 2
-    as_on_cpus = ("--set", "workload.maxSurge=1", "--set", "workload.maxUnavailable=0", "--set", "settings.max_wait_s=4")
+    as_on_cpus = (
+        "--set",
+        "workload.maxSurge=1",
+        "--set",
+        "workload.maxUnavailable=0",
+        "--set",
+        "settings.max_wait_s=4",
+    )
     assert namespace.upgrade(CHART, *values, *as_on_cpus, timeout_s=8).code != 0
 
 
