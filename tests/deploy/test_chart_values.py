@@ -29,6 +29,7 @@ def nested(path: str, value: Any) -> dict[str, Any]:
         ("kafka.securityProtocol", "TLS", "'SASL_SSL'"),
         ("kafka.sasl.mechanism", "SCRAM", "'SCRAM-SHA-512'"),
         ("kafka.sasl.password", "swordfish", "'password' not allowed"),
+        ("kafka.sasl.oauth.tokenUrl", "http://auth.example.com/token", "does not match pattern '^(https://"),
         ("kafka.inputPartitions", 0, "minimum"),
         ("kafka.inputTopic", "my topic", "does not match pattern"),
         ("scaling.kind", "both", "'fixed', 'keda', 'hpa'"),
