@@ -66,9 +66,12 @@ def test_a_topics_job_that_fails_stops_the_upgrade_before_the_workers_are_touche
     succeeded(namespace.install(CHART, *DEFAULT))
     assert not [name for name in namespace.names() if "topics" in name]  # the job is gone
     before = namespace.get(DEPLOYMENT)["metadata"]["generation"]
-    failed = namespace.upgrade(CHART, *DEFAULT, "--set", "image.tag=failing", timeout_s=60)
+    failed = namespace.upgrade(CHART, *DEFAULT, "--set", "image.tag=failing", "--set", "topics.retries=0")
     assert failed.code != 0
-    assert f"{NAME}-topics" in failed.errors
+    assert (
+        f"pre-upgrade hooks failed: resource Job/{namespace.name}/{NAME}-topics not ready. status: Failed"
+        in failed.errors
+    )
     assert (image(namespace), ready(namespace)) == ("reviews-worker:0.1.0-cpu", 2)
     assert namespace.get(DEPLOYMENT)["metadata"]["generation"] == before
     assert f"job.batch/{NAME}-topics" in namespace.names()  # and stays, with its log
