@@ -19,7 +19,8 @@
         ├── SessionError         the session stays broken
         ├── FuseError            too many dead letters
         ├── DeliveryError        outputs cannot be published
-        └── PortTakenError       the port for health and metrics is in use
+        ├── PortTakenError       the port for health and metrics is in use
+        └── UnansweredError      a review that was sent through has no classification
 
 Messages name the place and the remedy and never quote a review.
 """
@@ -173,3 +174,9 @@ class PortTakenError(FatalError):
     """The port for health and metrics is in use."""
 
     exit_code = ExitCode.PORT_TAKEN
+
+
+class UnansweredError(FatalError):
+    """A review that was sent through, and whose classification was waited for, has none."""
+
+    exit_code = ExitCode.CHECK_FAILED

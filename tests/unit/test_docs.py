@@ -35,7 +35,8 @@ from worker.settings import ENVIRONMENT_PREFIX, Settings
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
-PAGES = [README, *sorted(DOCS.glob("*.md"))]
+CHART_README = ROOT / "deploy" / "helm" / "reviews-worker" / "README.md"
+PAGES = [README, *sorted(DOCS.glob("*.md")), CHART_README]
 
 NO_SETTINGS = {
     # members of events and of results, headers, values of settings

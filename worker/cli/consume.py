@@ -17,7 +17,7 @@ from worker.logs import configure_logging
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
+    from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 POLL_S = 0.25
 
@@ -81,18 +81,14 @@ async def records(
 
     `on_poll` is called several times a second and may raise to end it.
     """
-    from aiokafka import AIOKafkaConsumer, TopicPartition
+    from aiokafka import TopicPartition
 
     from worker.cli.kafka import impatient, started
     from worker.topics import ensure_topics
 
     layout = await ensure_topics(impatient(settings))
     count = layout.dead_letter_partitions if topic == settings.dead_letter_topic else layout.output_partitions
-    client = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap_servers,
-        isolation_level="read_committed" if settings.read_committed else "read_uncommitted",
-    )
-    async with started(client, settings) as consumer:
+    async with started(reader(settings), settings) as consumer:
         places = [TopicPartition(topic, number) for number in range(count)]
         consumer.assign(places)
         await (consumer.seek_to_beginning(*places) if from_beginning else consumer.seek_to_end(*places))
@@ -104,6 +100,16 @@ async def records(
             for record in (record for part in fetched.values() for record in part):
                 last = time.monotonic()
                 yield record
+
+
+def reader(settings: Settings) -> AIOKafkaConsumer:
+    """A client that reads without a group; not started."""
+    from aiokafka import AIOKafkaConsumer
+
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.bootstrap_servers,
+        isolation_level="read_committed" if settings.read_committed else "read_uncommitted",
+    )
 
 
 def show_review(record: ConsumerRecord, settings: Settings) -> None:

@@ -13,14 +13,21 @@ import click
 import orjson
 
 from worker.cli.lines import binary_stdin, in_groups_async
-from worker.cli.options import CREATION_OPTIONS, KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
+from worker.cli.options import (
+    CREATION_OPTIONS,
+    KAFKA_OPTIONS,
+    TOPIC_OPTIONS,
+    SettingsCommand,
+    read_settings,
+    setting_options,
+)
 from worker.cli.terminal import rich_console
 from worker.errors import DeliveryError, UsageError
 from worker.logs import configure_logging
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from aiokafka import AIOKafkaProducer
+    from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 MAX_GROUP_EVENTS = 2000
 _LINES_PER_UPDATE = 200
@@ -34,24 +41,44 @@ Advance = Callable[[int], None]
 @click.command(cls=SettingsCommand)
 @click.argument("source", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True), metavar="FILE")
 @click.option("--text", help="Produce one review with this text instead of a file.")
-@setting_options(*KAFKA_OPTIONS, "input_topic", "text_field", "compression", "create_topics", *CREATION_OPTIONS)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="With --text: wait so long for its result, and print it.",
+)
+@setting_options(
+    *KAFKA_OPTIONS, *TOPIC_OPTIONS, "text_field", "result_field", "read_committed", "compression", "create_topics",
+    *CREATION_OPTIONS,
+)  # fmt: skip
 @click.pass_context
-def command(context: click.Context, source: str | None, text: str | None) -> None:
+def command(context: click.Context, source: str | None, text: str | None, wait_s: float | None) -> None:
     """Put reviews on the input topic.
 
     Each line of FILE (JSON lines, also .gz; "-" is stdin) becomes one event.
 
     The key is the event's review_id, where it has one. Blank lines are left out; a line that is no JSON object ends the
     command, and what came before it has been produced.
+
+    Exits with 11 when --wait gets no classified review.
     """
     settings = read_settings(context)
     configure_logging("WARNING", "human")
     if (source is None) == (text is None):
         raise UsageError('give a FILE, "-" for stdin, or --text "I really liked that movie!"')
+    if text is None and wait_s is not None:
+        raise UsageError("--wait goes with --text")
     if text is not None:
         if not text.strip():
             raise UsageError("--text is blank")
-        count = asyncio.run(_produce(settings, iter([(None, _event_of(text, settings.text_field))])))
+        event = _event_of(text, settings.text_field)
+        if wait_s is not None:
+            from worker.cli.consume import show_review
+
+            show_review(asyncio.run(_send_through(settings, event, wait_s)), settings)
+            return
+        count = asyncio.run(_produce(settings, iter([(None, event)])))
     else:
         with _open(str(source)) as (lines, advance):
             count = asyncio.run(_produce(settings, _events(lines, str(source), advance)))
@@ -60,13 +87,35 @@ def command(context: click.Context, source: str | None, text: str | None) -> Non
 
 async def _produce(settings: Settings, events: Iterator[Event]) -> int:
     """Send `events` in order; answers how many the broker has acknowledged."""
-    from aiokafka import AIOKafkaProducer
-
     from worker.cli.kafka import impatient, started
     from worker.topics import ensure_topics
 
     await ensure_topics(impatient(settings))
-    producer = AIOKafkaProducer(
+    async with started(_producer(settings), settings) as producer:
+        return await _send_all(producer, settings.input_topic, events)
+
+
+async def _send_through(settings: Settings, value: bytes, wait_s: float) -> ConsumerRecord:
+    """Send one event and wait for what it becomes; raises `UnansweredError` where that is no classified review."""
+    from aiokafka.errors import KafkaError
+
+    from worker.cli.awaited import results_from_now
+    from worker.cli.kafka import impatient, started
+    from worker.topics import ensure_topics
+
+    layout = await ensure_topics(impatient(settings))
+    async with results_from_now(settings, layout) as results, started(_producer(settings), settings) as producer:
+        try:
+            sent = await producer.send_and_wait(settings.input_topic, value)
+        except KafkaError as error:
+            raise DeliveryError(f"{settings.input_topic}: the broker did not take the event ({error})") from error
+        return await results.of(f"{sent.topic}/{sent.partition}/{sent.offset}", wait_s)
+
+
+def _producer(settings: Settings) -> AIOKafkaProducer:
+    from aiokafka import AIOKafkaProducer
+
+    return AIOKafkaProducer(
         bootstrap_servers=settings.bootstrap_servers,
         acks="all",
         enable_idempotence=True,
@@ -74,8 +123,6 @@ async def _produce(settings: Settings, events: Iterator[Event]) -> int:
         max_request_size=settings.max_output_bytes,
         compression_type=None if settings.compression == "none" else settings.compression,
     )
-    async with started(producer, settings):
-        return await _send_all(producer, settings.input_topic, events)
 
 
 async def _send_all(producer: AIOKafkaProducer, topic: str, events: Iterator[Event]) -> int:

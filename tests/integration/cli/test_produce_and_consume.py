@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from conftest import TopicNames
 from kafka_tools import Message, consume_all, create_topics
 from kafka_tools import produce as produce_messages
+from worker_process import Workers
 
 from worker.cli.commands import commands
 from worker.delivery.dead_letters import dead_letter
@@ -99,6 +100,35 @@ def test_events_with_one_key_keep_their_order(shell: Shell):
 def test_one_review_can_be_given_in_words(shell: Shell):
     assert shell.produce("--text", "good film", "--text-field", "review.body").exit_code == 0
     assert [record.value for record in shell.produced()] == [b'{"review":{"body":"good film"}}']
+
+
+def test_a_review_that_is_waited_for_comes_back_classified_and_no_other_does(
+    shell: Shell, kafka: Cluster, workers: Workers
+):
+    shell.publish(shell.names.input, *(Message(b'{"text": "another"}') for _ in range(5)))
+    workers.start(kafka.bootstrap_servers, special="free")
+    result = shell.produce("--text", "good film", "--wait", "60")
+    assert result.exit_code == 0, result.stderr
+    (event,) = map(orjson.loads, result.stdout.splitlines())
+    assert (event["text"], event["sentiment"]["label"]) == ("good film", "pos")
+
+
+def test_a_review_that_is_waited_for_and_became_a_dead_letter_is_told(shell: Shell, kafka: Cluster, workers: Workers):
+    workers.start(kafka.bootstrap_servers, special="free", max_event_bytes=20)
+    result = shell.produce("--text", "longer than twenty bytes", "--wait", "60")
+    assert (result.exit_code, result.stdout) == (11, "")
+    assert "became a dead letter, event_too_large: " in result.stderr
+    assert f"({shell.names.dead_letters}/" in result.stderr
+    assert "longer than twenty" not in result.stderr
+
+
+def test_a_review_that_nobody_classifies_is_one_error_with_its_place(shell: Shell):
+    result = shell.produce("--text", "good film", "--wait", "0.5")
+    assert (result.exit_code, result.stdout) == (11, "")
+    (record,) = shell.produced()
+    assert result.stderr.startswith(
+        f"error: {record.topic}/{record.partition}/{record.offset} has no result after 0.5 s"
+    )
 
 
 @pytest.mark.parametrize(("line", "why"), [("[1]", "not a JSON object but list"), ('{"text": ', "not JSON")])

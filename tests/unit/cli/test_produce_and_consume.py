@@ -17,6 +17,8 @@ NOWHERE = ["--bootstrap-servers", "127.0.0.1:1"]
         ([], "give a FILE"),
         (["--text", "good", "-"], "give a FILE"),
         (["--text", "  "], "--text is blank"),
+        (["-", "--wait", "5"], "--wait goes with --text"),
+        (["--text", "good", "--wait", "0"], "--wait"),
         (["no-such-file.jsonl"], "no-such-file.jsonl"),
         (
             ["--text", "good", "--compression", "rar"],

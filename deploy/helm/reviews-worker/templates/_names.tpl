@@ -1,0 +1,61 @@
+{{- define "reviews-worker.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- end }}
+
+{{- /* At most 52 characters, so that the longest suffix fits into 63. */}}
+{{- define "reviews-worker.fullname" -}}
+{{- $name := include "reviews-worker.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "reviews-worker.releaseLabels" -}}
+app.kubernetes.io/name: {{ include "reviews-worker.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- /* What selects the workers, and neither the job nor the test. Fixed for the life of a release. */}}
+{{- define "reviews-worker.selectorLabels" -}}
+{{ include "reviews-worker.releaseLabels" . }}
+app.kubernetes.io/component: worker
+{{- end }}
+
+{{- define "reviews-worker.labels" -}}
+{{ include "reviews-worker.releaseLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "reviews-worker.metadata" -}}
+name: {{ include "reviews-worker.fullname" . }}
+namespace: {{ .Release.Namespace }}
+labels:
+  {{- include "reviews-worker.labels" . | nindent 2 }}
+{{- end }}
+
+{{- define "reviews-worker.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (ternary (include "reviews-worker.fullname" .) "default" .Values.serviceAccount.create) -}}
+{{- end }}
+
+{{- /* "true" when the workers have a GPU, whichever way it was asked for. */}}
+{{- define "reviews-worker.hasGpu" -}}
+{{- if or .Values.gpu.enabled (hasKey (.Values.resources.limits | default dict) .Values.gpu.resource) -}}true{{- end -}}
+{{- end }}
+
+{{- define "reviews-worker.image" -}}
+{{- $variant := ternary "cuda" "cpu" (eq "true" (include "reviews-worker.hasGpu" .)) -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default (printf "%s-%s" .Chart.AppVersion $variant)) -}}
+{{- end -}}
+{{- end }}

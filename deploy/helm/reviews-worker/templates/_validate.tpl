@@ -1,0 +1,135 @@
+{{- /* What a JSON Schema cannot say in words that help: one line for each problem. */}}
+{{- define "reviews-worker.problems" -}}
+{{- include "reviews-worker.kafkaProblems" . }}
+{{- include "reviews-worker.settingsProblems" . }}
+{{- include "reviews-worker.modelProblems" . }}
+{{- include "reviews-worker.topicProblems" . }}
+{{- include "reviews-worker.scalingProblems" . }}
+{{- end }}
+
+{{- define "reviews-worker.kafkaProblems" -}}
+{{- $kafka := .Values.kafka -}}
+{{- $sasl := $kafka.sasl -}}
+{{- $protocol := $kafka.securityProtocol -}}
+{{- $hasTls := has $protocol (list "SSL" "SASL_SSL") -}}
+{{- $hasSasl := hasPrefix "SASL_" $protocol -}}
+{{- if not $kafka.bootstrapServers }}
+kafka.bootstrapServers is needed: --set kafka.bootstrapServers=kafka-1:9092
+{{- else }}
+{{- range splitList "," $kafka.bootstrapServers }}
+{{- if not (regexMatch "^(\\[[0-9a-fA-F:]+\\]|[^\\s:]+):[0-9]{1,5}$" .) }}
+kafka.bootstrapServers: {{ . | quote }} is no host:port
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $name, $ca := dict "kafka.tls.ca" $kafka.tls.ca "kafka.sasl.oauth.ca" $sasl.oauth.ca }}
+{{- if and $ca.configMap $ca.secret }}
+{{ $name }}: give configMap or secret, not both
+{{- end }}
+{{- end }}
+{{- if and (not $hasTls) (or $kafka.tls.ca.configMap $kafka.tls.ca.secret $kafka.tls.client.secret) }}
+kafka.tls is set, but kafka.securityProtocol={{ $protocol }} has no TLS: take SSL or SASL_SSL
+{{- end }}
+{{- if and $hasSasl (not $sasl.mechanism) }}
+kafka.securityProtocol={{ $protocol }} needs kafka.sasl.mechanism
+{{- end }}
+{{- if and $sasl.mechanism (not $hasSasl) }}
+kafka.sasl.mechanism={{ $sasl.mechanism }} needs kafka.securityProtocol SASL_SSL or SASL_PLAINTEXT, not {{ $protocol }}
+{{- end }}
+{{- if and (or (eq $sasl.mechanism "PLAIN") (hasPrefix "SCRAM-" $sasl.mechanism)) (not $sasl.secret) }}
+kafka.sasl.mechanism={{ $sasl.mechanism }} needs kafka.sasl.secret, the name of a Secret with user name and password
+{{- end }}
+{{- if eq $sasl.mechanism "OAUTHBEARER" }}
+{{- $ways := list }}
+{{- if $sasl.oauth.serviceAccountToken.enabled }}{{ $ways = append $ways "serviceAccountToken.enabled" }}{{ end }}
+{{- if $sasl.oauth.tokenUrl }}{{ $ways = append $ways "tokenUrl" }}{{ end }}
+{{- if $sasl.oauth.tokenKey }}{{ $ways = append $ways "tokenKey" }}{{ end }}
+{{- if ne 1 (len $ways) }}
+kafka.sasl.mechanism=OAUTHBEARER needs exactly one of serviceAccountToken.enabled, tokenUrl and tokenKey under kafka.sasl.oauth{{ with $ways }}, not {{ join " and " . }}{{ end }}
+{{- end }}
+{{- if and $sasl.oauth.tokenUrl (not (and $sasl.oauth.clientId $sasl.oauth.secret)) }}
+kafka.sasl.oauth.tokenUrl needs kafka.sasl.oauth.clientId and kafka.sasl.oauth.secret
+{{- end }}
+{{- if and $sasl.oauth.tokenKey (not $sasl.oauth.secret) }}
+kafka.sasl.oauth.tokenKey needs kafka.sasl.oauth.secret
+{{- end }}
+{{- end }}
+{{- if and (eq $sasl.mechanism "GSSAPI") (not $sasl.kerberos.secret) }}
+kafka.sasl.mechanism=GSSAPI needs kafka.sasl.kerberos.secret, the name of a Secret with a keytab
+{{- end }}
+{{- end }}
+
+{{- define "reviews-worker.settingsProblems" -}}
+{{- $owned := include "reviews-worker.ownedSettings" . | fromYaml -}}
+{{- range $name, $_ := .Values.settings }}
+{{- with get $owned $name }}
+settings.{{ $name }} belongs to the chart: set {{ . }} instead
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "reviews-worker.modelProblems" -}}
+{{- $model := .Values.model -}}
+{{- if and (eq $model.source "pvc") (not $model.pvc.claim) }}
+model.source=pvc needs model.pvc.claim
+{{- end }}
+{{- if and (eq $model.source "hub") (not $model.hub.repository) }}
+model.source=hub needs model.hub.repository, owner/name
+{{- end }}
+{{- if eq $model.source "imageVolume" }}
+{{- if not $model.imageVolume.reference }}
+model.source=imageVolume needs model.imageVolume.reference
+{{- end }}
+{{- if semverCompare "<1.31.0-0" .Capabilities.KubeVersion.Version }}
+model.source=imageVolume needs Kubernetes 1.31 or newer, and this is {{ .Capabilities.KubeVersion.Version }}: take pvc or hub
+{{- end }}
+{{- end }}
+{{- $gpus := get (.Values.resources.limits | default dict) .Values.gpu.resource }}
+{{- if and $gpus (ne "1" (toString $gpus)) }}
+resources.limits."{{ .Values.gpu.resource }}" is {{ $gpus }}: a worker uses exactly one GPU; more GPUs are more workers
+{{- end }}
+{{- end }}
+
+{{- define "reviews-worker.topicProblems" -}}
+{{- if and (eq .Values.topics.mode "strimzi") (not .Values.topics.strimzi.cluster) }}
+topics.mode=strimzi needs topics.strimzi.cluster, the name of the Kafka resource
+{{- end }}
+{{- if and (eq .Values.topics.mode "job") .Values.externalSecrets }}
+topics.mode=job runs before the Secrets of externalSecrets exist: take topics.mode=worker, strimzi or none
+{{- end }}
+{{- end }}
+
+{{- define "reviews-worker.scalingProblems" -}}
+{{- $scaling := .Values.scaling -}}
+{{- $partitions := int .Values.kafka.inputPartitions -}}
+{{- $max := int (include "reviews-worker.maxReplicas" .) -}}
+{{- if ne $scaling.kind "fixed" }}
+{{- if gt $max $partitions }}
+scaling.max={{ $max }} is more than kafka.inputPartitions={{ $partitions }}: a worker without a partition stands idle
+{{- end }}
+{{- if gt (int $scaling.min) $max }}
+scaling.min={{ $scaling.min }} is more than scaling.max={{ $max }}
+{{- end }}
+{{- if eq .Values.workload.kind "StatefulSet" }}
+workload.kind=StatefulSet needs scaling.kind=fixed: a static member that is scaled away leaves its partitions unread for session_timeout_s
+{{- end }}
+{{- end }}
+{{- if and (eq $scaling.kind "hpa") (lt (int $scaling.min) 1) }}
+scaling.kind=hpa needs scaling.min of 1 or more; only keda goes down to 0
+{{- end }}
+{{- if and (eq $scaling.kind "hpa") (include "reviews-worker.hasGpu" .) (not $scaling.hpa.metrics) }}
+scaling.kind=hpa with a GPU needs scaling.hpa.metrics: the CPU says little about a GPU
+{{- end }}
+{{- if eq $scaling.kind "keda" }}
+{{- if eq $scaling.keda.by "drainTime" }}
+{{- if not $scaling.keda.prometheusServer }}
+scaling.keda.by=drainTime needs scaling.keda.prometheusServer
+{{- end }}
+{{- if lt (int $scaling.min) 1 }}
+scaling.keda.by=drainTime needs scaling.min of 1 or more: without a worker there are no metrics of it
+{{- end }}
+{{- else if and (not $scaling.keda.triggerAuthentication) (eq "none" (include "reviews-worker.kedaSasl" .)) }}
+scaling.keda.by=lag cannot log in as the worker does (kafka.sasl): name a TriggerAuthentication of your own in scaling.keda.triggerAuthentication, or take scaling.keda.by=drainTime
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,112 @@
+"""The target ``cpu`` as it would run: what is in it and what is not, its commands, a review through a real Kafka."""
+
+from __future__ import annotations
+
+import json
+import signal
+import tomllib
+from pathlib import Path
+
+import kafka_tools
+from conftest import TopicNames
+from worker_process import REPOSITORY, eventually
+
+from deploy.docker import buildah
+from tests.deploy.image.container import Image
+from worker.devkafka import Cluster
+from worker.devkafka.ports import pick
+
+REVIEW = "A wonderful film, moving and funny, with excellent acting. I loved every minute of it."
+UNWANTED = ("pip", "pip3", "gcc", "cc", "make", "curl", "wget", "git")
+UNWANTED_MODULES = ("pip", "setuptools", "wheel", "hatchling", "ensurepip", "torch", "onnx", "pytest")
+MOST_MIB = 250
+
+
+def version() -> str:
+    return str(tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+
+
+def test_it_says_what_it_is(image: Image) -> None:
+    labels = image.configuration["Labels"]
+    assert labels["org.opencontainers.image.version"] == version()
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert labels["org.opencontainers.image.title"] == "reviews-worker"
+    assert labels["org.opencontainers.image.base.name"] == buildah.python_image()
+    assert len(labels["org.opencontainers.image.revision"]) == 40
+    assert image.configuration["User"] == "10001:10001"
+    assert image.configuration["ExposedPorts"] == {"6066/tcp": {}}
+
+
+def test_it_holds_nothing_that_builds_or_installs(image: Image) -> None:
+    for name in UNWANTED:
+        asked = image.run("-c", f"command -v {name}", entrypoint=["/bin/sh"])
+        assert (asked.returncode, asked.stdout) == (127, ""), name
+    found = image.run(
+        "-c",
+        f"import importlib.util as u; print([n for n in {UNWANTED_MODULES} if u.find_spec(n)])",
+        entrypoint=["/opt/venv/bin/python"],
+    )
+    assert found.stdout.strip() == "[]", found.stderr
+    left = [*image.root.glob("wheels/*"), *image.root.glob("src/*"), *image.root.glob("root/.cache/*")]
+    assert left == []
+
+
+def test_its_user_can_write_to_temporary_files_only(image: Image) -> None:
+    tried = image.run("-c", "id -u; id -G; touch /tmp/mine && ! touch /opt/venv/mine", entrypoint=["/bin/sh"])
+    assert (tried.returncode, tried.stdout.split()) == (0, ["10001", "10001"])
+    assert "Read-only file system" in tried.stderr
+    # Nor could it where the root file system is left writable.
+    places = r"( -user 10001 -o -perm -o+w ) ! -type l ! -path /tmp ! -path /var/tmp ! -path /run/lock"
+    owned = image.run("/", "-xdev", *places.split(), entrypoint=["/usr/bin/find"])
+    assert owned.stdout == ""
+
+
+def test_what_it_adds_to_its_base_is_bounded(image: Image) -> None:
+    files = [path for path in (image.root / "opt").rglob("*") if path.is_file() and not path.is_symlink()]
+    added = sum(path.stat().st_size for path in files) / 2**20
+    print(f"{image.name}: {buildah.size_of(image.name)} with the stand-in base, of which {added:.0f} MiB are its own")
+    assert 50 < added < MOST_MIB
+
+
+def test_its_version_is_that_of_the_code(image: Image) -> None:
+    answer = image.run("--version")
+    assert (answer.returncode, answer.stdout.split()[-1]) == (0, version())
+
+
+def test_it_predicts(image: Image) -> None:
+    answer = image.run("predict", REVIEW)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.split()[0] == "pos"
+
+
+def settings_for(kafka: Cluster, names: TopicNames) -> dict[str, str]:
+    (port,) = pick(1)
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "REVIEWS_WORKER_GROUP": names.group,
+        "REVIEWS_WORKER_INPUT_TOPIC": names.input,
+        "REVIEWS_WORKER_OUTPUT_TOPIC": names.output,
+        "REVIEWS_WORKER_DEAD_LETTER_TOPIC": names.dead_letters,
+        "REVIEWS_WORKER_PORT": str(port),
+    }
+
+
+def test_check_finds_nothing_wrong(image: Image, kafka: Cluster, topic_names: TopicNames) -> None:
+    answer = image.run("check", **settings_for(kafka, topic_names))
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+async def test_it_classifies_a_review_and_stops_in_order(
+    image: Image, kafka: Cluster, topic_names: TopicNames, tmp_path: Path
+) -> None:
+    settings = settings_for(kafka, topic_names)
+    assert not image.healthy(**settings)
+    with image.started(log=tmp_path / "log", **settings) as container:
+        await eventually(lambda: image.healthy(**settings), "its health check succeeds")
+        sent = image.run("produce", "--text", REVIEW, **settings)
+        assert sent.returncode == 0, sent.stderr
+        (record,) = await kafka_tools.consume_all(kafka.bootstrap_servers, topic_names.output, count=1)
+        assert json.loads(record.value)["sentiment"]["label"] == "pos"
+        container.signal(signal.SIGTERM)
+        await eventually(container.ended, "it ends")
+        assert container.process.returncode == 0, container.log.read_text()
