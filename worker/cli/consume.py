@@ -84,12 +84,13 @@ async def records(
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
     from worker.cli.kafka import impatient, started
+    from worker.security import client_options
     from worker.topics import ensure_topics
 
     layout = await ensure_topics(impatient(settings))
     count = layout.dead_letter_partitions if topic == settings.dead_letter_topic else layout.output_partitions
     client = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap_servers,
+        **client_options(settings),
         isolation_level="read_committed" if settings.read_committed else "read_uncommitted",
     )
     async with started(client, settings) as consumer:

@@ -63,11 +63,12 @@ async def _produce(settings: Settings, events: Iterator[Event]) -> int:
     from aiokafka import AIOKafkaProducer
 
     from worker.cli.kafka import impatient, started
+    from worker.security import client_options
     from worker.topics import ensure_topics
 
     await ensure_topics(impatient(settings))
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap_servers,
+        **client_options(settings),
         acks="all",
         enable_idempotence=True,
         linger_ms=20,
