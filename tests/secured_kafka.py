@@ -64,9 +64,7 @@ class Authority:
         certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         loaded = serialization.load_pem_private_key(issued.private_key_pem.bytes(), None)
         encryption = BestAvailableEncryption(password.encode()) if password else NoEncryption()
-        key.write_bytes(
-            loaded.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
-        )
+        key.write_bytes(loaded.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
         return certificate, key
 
     def key_store(self, *identities: str) -> Path:

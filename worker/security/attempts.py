@@ -10,6 +10,7 @@ import time
 from worker.security.failures import ConnectError
 
 RECENT_S = 60.0
+REFUSED_PAUSE_S = 1.0
 
 _failures: dict[tuple[str, int], tuple[float, ConnectError]] = {}
 
@@ -22,6 +23,12 @@ def failed(host: str, port: int, failure: ConnectError) -> None:
 def succeeded(host: str, port: int) -> None:
     """The latest attempt has not."""
     _failures.pop((host, port), None)
+
+
+def pause_s(host: str, port: int) -> float:
+    """How long to wait before the next attempt: who was refused does not knock all the time, or a user gets locked."""
+    at, failure = _failures.get((host, port), (0.0, None))
+    return max(0.0, at + REFUSED_PAUSE_S - time.monotonic()) if failure is not None and failure.hopeless else 0.0
 
 
 def failure_since(moment: float) -> ConnectError | None:

@@ -7,6 +7,7 @@ connections through one function of `aiokafka.client`, which `install` replaces;
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import aiokafka.client
@@ -47,6 +48,7 @@ class _Connection(AIOKafkaConnection):  # type: ignore[misc]
 async def open_connection(host: str, port: int, **options: Any) -> AIOKafkaConnection:
     """What `aiokafka.conn.create_conn` does; raises ConnectError."""
     options = {"sasl_plain_username": None, "sasl_plain_password": None, **options}
+    await asyncio.sleep(attempts.pause_s(host, port))
     try:
         connection = _Connection(host, port, **options)
         await connection.connect()

@@ -129,7 +129,9 @@ def _of_network(error: BaseException) -> tuple[bool, str]:
 
 def _who(options: Options) -> str:
     mechanism = options.get("sasl_mechanism")
-    user = options.get("sasl_plain_username")
+    user, tokens = options.get("sasl_plain_username"), options.get("sasl_oauth_token_provider")
+    if tokens is not None:
+        return f"this worker {tokens.remark()}"
     if isinstance(user, SettingFile):
         return f"the user in {user} with {mechanism}"
     return f"user {user} with {mechanism}" if user else f"this worker with {mechanism}"
@@ -137,7 +139,7 @@ def _who(options: Options) -> str:
 
 def _what(mechanism: object) -> str:
     if mechanism == "OAUTHBEARER":
-        return "that the token has not expired and is meant for this broker"
+        return "that the token is valid, and meant for this broker"
     return "the principal" if mechanism == "GSSAPI" else "user and password"
 
 

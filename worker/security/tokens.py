@@ -18,11 +18,14 @@ from typing import Any
 
 from aiokafka.abc import AbstractTokenProvider
 
+from worker.errors import UsageError
 from worker.security.failures import ConnectError
 from worker.security.files import SettingFile
 from worker.security.tls import TlsFiles
 
 TIMEOUT_S = 10.0
+RETRY_PAUSE_S = 1.0
+"""An end point that has just failed is not asked again: each connection of each client would."""
 MOST_BYTES = 1_000_000
 LONGEST_MARGIN_S = 60.0
 MARGIN_SHARE = 0.2
@@ -40,6 +43,14 @@ class FileToken(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka's type
     async def token(self) -> str:
         """Raises UsageError when there is none."""
         return self._file.read_text().strip()
+
+    def remark(self) -> str:
+        """What to say of the token when it is refused."""
+        try:
+            ago_s = time.time() - _expires_at(self._file.read_text())
+        except (ValueError, UsageError):
+            return f"with the token in {self._file}"
+        return f"with the token in {self._file}" + (f", which expired {ago_s:.0f} s ago" if ago_s > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,7 @@ class FetchedToken(AbstractTokenProvider):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._token = ""
         self._until = float("-inf")
+        self._failed: tuple[float, ConnectError] | None = None
 
     async def token(self) -> str:
         """Raises what `TokenEndpoint.fetch` does."""
@@ -111,10 +123,21 @@ class FetchedToken(AbstractTokenProvider):  # type: ignore[misc]
     def _current(self) -> str:
         with self._lock:
             asked_at = self._monotonic()
-            if asked_at >= self._until:
+            if asked_at < self._until:
+                return self._token
+            if self._failed is not None and asked_at < self._failed[0] + RETRY_PAUSE_S:
+                raise self._failed[1]
+            try:
                 self._token, life_s = self._endpoint.fetch()
-                self._until = asked_at + life_s - min(LONGEST_MARGIN_S, MARGIN_SHARE * life_s)
+            except ConnectError as error:
+                self._failed = (self._monotonic(), error)
+                raise
+            self._until = asked_at + life_s - min(LONGEST_MARGIN_S, MARGIN_SHARE * life_s)
             return self._token
+
+    def remark(self) -> str:
+        """What to say of the token when it is refused."""
+        return f"with a token from {self._endpoint.url}"
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -134,6 +157,16 @@ def _read(body: bytes) -> tuple[str, float]:
     if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token):
         raise ValueError("no token")
     return token, max(0.0, life_s)
+
+
+def _expires_at(token: str) -> float:
+    """The claim ``exp`` of a JSON Web Token, in seconds since the epoch; raises ValueError for any other token."""
+    claims = token.strip().split(".")[1:2]
+    try:
+        text = base64.urlsafe_b64decode("".join(claims) + "==")
+        return float(json.loads(text)["exp"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError("no expiry") from None
 
 
 def _said(error: urllib.error.HTTPError) -> str:
