@@ -19,6 +19,7 @@
         ├── SessionError         the session stays broken
         ├── FuseError            too many dead letters
         ├── DeliveryError        outputs cannot be published
+        ├── AccessError          Kafka does not let this worker in
         ├── PortTakenError       the port for health and metrics is in use
         └── UnansweredError      a review that was sent through has no classification
 
@@ -43,6 +44,7 @@ class ExitCode(enum.IntEnum):
     SESSION = 6
     FUSE = 7
     DELIVERY = 8
+    ACCESS = 9
     PORT_TAKEN = 10
     CHECK_FAILED = 11
     GRACE_EXCEEDED = 12
@@ -168,6 +170,12 @@ class DeliveryError(FatalError):
     """Outputs cannot be published, and trying again will not help."""
 
     exit_code = ExitCode.DELIVERY
+
+
+class AccessError(FatalError):
+    """Kafka does not let this worker in: TLS or credentials fail, or it may not be a member of the group."""
+
+    exit_code = ExitCode.ACCESS
 
 
 class PortTakenError(FatalError):

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.overflow import DEFAULT_OVERFLOW, MOST_WINDOWS, Overflow, OverflowPolicy
+from worker.security_rules import Mechanism, Protocol, problem
 
 ENVIRONMENT_PREFIX = "REVIEWS_WORKER_"
 DEFAULT_PORT = 6066
@@ -120,6 +121,45 @@ class KafkaSettings(_Part):
     """How long to try to reach the broker at start before giving up, in seconds."""
     compression: Codec = "zstd"
     """Compression of what the worker publishes."""
+
+
+class SecuritySettings(_Part):
+    """Kafka security."""
+
+    security_protocol: Protocol = "PLAINTEXT"
+    """How the broker's listener is spoken to: with ``SSL`` in its name by TLS, with ``SASL`` with credentials."""
+    ssl_ca_file: Path | None = None
+    """Certificates (PEM) that the brokers' are signed by; without it those that this machine trusts."""
+    ssl_certificate_file: Path | None = None
+    """The client's own certificate (PEM), with those in between, for brokers that ask for one (mTLS)."""
+    ssl_key_file: Path | None = None
+    """The key (PEM) of ``ssl_certificate_file``; it may be the same file."""
+    ssl_key_password_file: Path | None = None
+    """File with the password of ``ssl_key_file``, where it has one."""
+    ssl_check_hostname: bool = True
+    """Whether a broker's certificate must be for the name that the broker is reached by."""
+    sasl_mechanism: Mechanism | None = None
+    """How the worker proves who it is, with ``SASL_SSL`` or ``SASL_PLAINTEXT``."""
+    sasl_username: Name | None = None
+    """User of ``PLAIN`` and ``SCRAM``."""
+    sasl_username_file: Path | None = None
+    """File with the user, instead of ``sasl_username``."""
+    sasl_password_file: Path | None = None
+    """File with the password of ``PLAIN`` and ``SCRAM``; a password is never in a variable or on a command line."""
+    oauth_token_file: Path | None = None
+    """File with the token of ``OAUTHBEARER``, which somebody else renews."""
+    oauth_token_url: Annotated[str | None, Allowed("an https:// address")] = None
+    """Where the worker gets its token by itself (client credentials grant), instead of ``oauth_token_file``."""
+    oauth_client_id: Name | None = None
+    """The client's name at ``oauth_token_url``."""
+    oauth_client_secret_file: Path | None = None
+    """File with the client's secret for ``oauth_token_url``."""
+    oauth_scope: Name | None = None
+    """Scope that is asked for at ``oauth_token_url``, where one has to be."""
+    oauth_ca_file: Path | None = None
+    """Certificates (PEM) that the one of ``oauth_token_url`` is signed by; without it those of this machine."""
+    kerberos_service_name: Name = "kafka"
+    """First part of the brokers' principals (``GSSAPI``); keytab and realm are krb5's own settings."""
 
 
 class ContractSettings(_Part):
@@ -247,12 +287,15 @@ class Settings(
     BatchingSettings,
     ModelSettings,
     ContractSettings,
+    SecuritySettings,
     KafkaSettings,
 ):
     """All settings. Frozen; built once at start and handed out room by room."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if faulty := problem(self):
+            raise ValueError(faulty)
         topics = (self.input_topic, self.output_topic, self.dead_letter_topic)
         if len(set(topics)) < len(topics):
             raise ValueError(f"input_topic, output_topic and dead_letter_topic must differ (now {', '.join(topics)})")

@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError, for_code
 from aiokafka.protocol.metadata import MetadataRequest
 
 from worker.clock import Clock, SystemClock
 from worker.errors import BrokerError, TopicError, UnreachableError, UsageError
 from worker.logs import StateLog
+from worker.security import as_worker_error, client_options, why_not
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -89,19 +91,20 @@ class TopicLayout:
 class TopicAdmin:
     """Looks up and creates topics. Raises `BrokerError` for what may pass and `TopicError` for what will not."""
 
-    def __init__(self, client: AIOKafkaAdminClient) -> None:
+    def __init__(self, client: AIOKafkaAdminClient, settings: Settings) -> None:
         self.client = client
+        self._settings = settings
 
     async def broker_count(self) -> int:
         """Brokers in the cluster's own list."""
-        async with _faults():
+        async with _faults(self._settings):
             return len((await self.client.describe_cluster())["brokers"])
 
     async def describe(self, names: Sequence[str]) -> dict[str, TopicDescription]:
         """Those of `names` that exist. Raises `BrokerError` while a partition of one has no leader."""
         # The client's own describe_topics() lets the broker create what is missing.
         request = MetadataRequest(list(names), allow_auto_topic_creation=False)
-        async with _faults():
+        async with _faults(self._settings):
             response = await self.client._send_request(request)
         found = [topic for topic in response.to_object()["topics"] if _exists(topic)]
         configs = await self._configs([topic["topic"] for topic in found])
@@ -110,7 +113,7 @@ class TopicAdmin:
     async def create(self, specs: Iterable[TopicSpec]) -> list[TopicSpec]:
         """Create topics and tell which; one that another worker has just created is fine, and not told."""
         by_name = {spec.name: spec for spec in specs}
-        async with _faults():
+        async with _faults(self._settings):
             response = await self.client.create_topics(
                 [_new_topic(spec) for spec in by_name.values()], timeout_ms=int(REQUEST_TIMEOUT_S * 1000)
             )
@@ -122,7 +125,7 @@ class TopicAdmin:
         if not names:
             return {}
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-        async with _faults():
+        async with _faults(self._settings):
             responses = await self.client.describe_configs(resources)
         return {
             name: {entry[0]: entry[1] for entry in entries}
@@ -134,17 +137,18 @@ class TopicAdmin:
 
 @contextlib.asynccontextmanager
 async def open_admin(settings: Settings) -> AsyncIterator[TopicAdmin]:
-    """An admin client that is connected; raises `BrokerError` at once when no broker answers."""
+    """An admin client that is connected; raises `BrokerError` at once when no broker answers.
+
+    Raises `AccessError` when none lets this worker in, and `UsageError` for a file that Kafka security needs.
+    """
     try:
-        client = AIOKafkaAdminClient(
-            bootstrap_servers=settings.bootstrap_servers, request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000)
-        )
+        client = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000))
     except ValueError as error:
         raise UsageError(f"bootstrap_servers: {settings.bootstrap_servers!r} is no list of host:port") from error
     try:
-        async with _faults():
+        async with _faults(settings):
             await client.start()
-        yield TopicAdmin(client)
+        yield TopicAdmin(client, settings)
     finally:
         with contextlib.suppress(Exception):  # closing a half-open client may fail; what matters has been said
             await client.close()
@@ -154,7 +158,8 @@ async def ensure_topics(settings: Settings, clock: Clock | None = None) -> Topic
     """The layout of the three topics, the missing ones created when `create_topics` is on.
 
     Waits for the broker with back-off, up to `start_timeout_s`, and says so once per change of state. Raises
-    `UnreachableError` when the time is up, `TopicError` when a topic is missing or may not be created.
+    `UnreachableError` when the time is up, `TopicError` when a topic is missing or may not be created, `AccessError`
+    at once when the brokers do not let this worker in: that does not pass by itself.
     """
     clock = clock or SystemClock()
     deadline = clock.monotonic() + settings.start_timeout_s
@@ -243,14 +248,19 @@ class _NotReadyError(BrokerError):
 
 
 @contextlib.asynccontextmanager
-async def _faults() -> AsyncIterator[None]:
+async def _faults(settings: Settings) -> AsyncIterator[None]:
     """aiokafka's errors as ours."""
+    began = time.monotonic()
     try:
         yield
-    except KafkaConnectionError as error:
-        # Its text is a dump of the client's own host tuples.
-        raise BrokerError("no broker accepts a connection") from error
     except (KafkaError, OSError, TimeoutError) as error:
+        # Of a connection that failed, aiokafka says no more than that it did, with a dump of its own host tuples.
+        if isinstance(error, (KafkaConnectionError, NodeNotReadyError, TimeoutError)) and (
+            failure := await why_not(settings, began)
+        ):
+            raise as_worker_error(failure) from error
+        if isinstance(error, KafkaConnectionError):
+            raise BrokerError("no broker accepts a connection") from error
         raise BrokerError(str(error) or type(error).__name__) from error
     except (AttributeError, AssertionError) as error:
         # The admin client assumes a controller and a node; a cluster that is just starting has neither.

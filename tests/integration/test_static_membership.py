@@ -64,8 +64,8 @@ async def test_partitions_that_are_added_are_shared_out_when_all_have_restarted(
     await evenly_shared(PARTITIONS, *group.values())
     for topic in (ledger.names.output, ledger.names.dead_letters, ledger.names.input):
         await kafka_tools.create_partitions(servers, topic, 2 * PARTITIONS)
-    for each in group:
-        assert await group[each].stopped() == ExitCode.OK
+    for each, worker in list(group.items()):
+        assert await worker.stopped() == ExitCode.OK
         group[each] = await workers.start(servers, group_instance_id=each, special="free").ready()
     await evenly_shared(2 * PARTITIONS, *group.values())
     await ledger.produce(servers, map(review, range(400)))

@@ -40,29 +40,29 @@ def topic(name: str, code: int = 0, leaders: tuple[int, ...] = (1, 1)) -> dict[s
 
 
 async def test_topics_are_described_and_missing_ones_left_out():
-    admin = TopicAdmin(FakeAdminClient([topic("a"), topic("b", code=3, leaders=())]))
+    admin = TopicAdmin(FakeAdminClient([topic("a"), topic("b", code=3, leaders=())]), Settings())
     assert await admin.describe(["a", "b"]) == {"a": TopicDescription("a", 2, 2, {"max.message.bytes": "5000"})}
 
 
 async def test_settings_of_a_topic_that_may_not_be_read_are_unknown():
-    admin = TopicAdmin(FakeAdminClient([topic("a")], configs_code=29))
+    admin = TopicAdmin(FakeAdminClient([topic("a")], configs_code=29), Settings())
     assert (await admin.describe(["a"]))["a"].integer("max.message.bytes") is None
 
 
 @pytest.mark.parametrize("lost", [topic("a", leaders=(1, -1)), topic("a", code=5, leaders=())])
 async def test_a_topic_without_a_leader_is_not_missing_but_not_ready(lost):
     with pytest.raises(BrokerError, match=r"^a: no leader for partition"):
-        await TopicAdmin(FakeAdminClient([lost])).describe(["a"])
+        await TopicAdmin(FakeAdminClient([lost]), Settings()).describe(["a"])
 
 
 async def test_a_topic_that_may_not_be_described_is_an_error_with_the_right_to_ask_for():
     with pytest.raises(TopicError, match="grant DESCRIBE"):
-        await TopicAdmin(FakeAdminClient([topic("a", code=29, leaders=())])).describe(["a"])
+        await TopicAdmin(FakeAdminClient([topic("a", code=29, leaders=())]), Settings()).describe(["a"])
 
 
 async def test_creating_tells_what_was_created_and_takes_what_somebody_else_created():
     specs = [TopicSpec("a", 1, -1, 60), TopicSpec("b", 1, -1, 60)]
-    admin = TopicAdmin(FakeAdminClient(created=[("a", 36, "exists"), ("b", 0, None)]))
+    admin = TopicAdmin(FakeAdminClient(created=[("a", 36, "exists"), ("b", 0, None)]), Settings())
     assert await admin.create(specs) == [specs[1]]
 
 
@@ -71,13 +71,15 @@ async def test_creating_tells_what_was_created_and_takes_what_somebody_else_crea
 )
 async def test_a_topic_that_may_not_be_created_is_an_error_that_says_why(code: int, why: str):
     with pytest.raises(TopicError, match=why):
-        await TopicAdmin(FakeAdminClient(created=[("a", code, "no")])).create([TopicSpec("a", 1, -1, 60)])
+        await TopicAdmin(FakeAdminClient(created=[("a", code, "no")]), Settings()).create([TopicSpec("a", 1, -1, 60)])
 
 
 @pytest.mark.parametrize("code", [7, 41])
 async def test_a_broker_that_cannot_create_now_may_be_asked_again(code: int):
     with pytest.raises(BrokerError):
-        await TopicAdmin(FakeAdminClient(created=[("a", code, "later")])).create([TopicSpec("a", 1, -1, 60)])
+        await TopicAdmin(FakeAdminClient(created=[("a", code, "later")]), Settings()).create(
+            [TopicSpec("a", 1, -1, 60)]
+        )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ async def test_a_broker_that_cannot_create_now_may_be_asked_again(code: int):
 )
 async def test_whatever_may_pass_is_a_broker_error_with_a_reason(error: Exception):
     with pytest.raises(BrokerError, match=r"\w+"):
-        await TopicAdmin(FakeAdminClient(error=error)).describe(["a"])
+        await TopicAdmin(FakeAdminClient(error=error), Settings()).describe(["a"])
 
 
 def test_new_topics_follow_the_settings():

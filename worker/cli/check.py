@@ -13,6 +13,9 @@ from worker.errors import ExitCode, UsageError, WorkerError
 from worker.logs import configure_logging
 from worker.settings import Settings
 
+_NEEDS = {"broker": ("security",), "topics": ("security", "broker")}
+"""Checks that others have to come before."""
+
 Check = Callable[[Settings], str]
 """Answers what was found, in words; raises `WorkerError` with the remedy."""
 
@@ -23,7 +26,7 @@ Check = Callable[[Settings], str]
 def command(context: click.Context) -> None:
     """Check whether the worker would run here.
 
-    Looks at settings, broker, topics, artifact, provider and port, one line each; creates and changes nothing.
+    Looks at settings, Kafka security, broker, topics, artifact, provider and port, one line each; changes nothing.
 
     Takes the options of `run`. Exits with 11 when a check fails.
     """
@@ -37,8 +40,8 @@ def command(context: click.Context) -> None:
     _say("settings", "all values are allowed")
     failed: list[str] = []
     for name, check in _checks(settings):
-        if name == "topics" and "broker" in failed:
-            _say(name, "cannot be looked up without the broker", failed=True)
+        if lacking := next((other for other in _NEEDS.get(name, ()) if other in failed), None):
+            _say(name, f"cannot be looked up without the {lacking}", failed=True)
         elif not _passes(name, check, settings):
             failed.append(name)
     if failed:
@@ -48,6 +51,7 @@ def command(context: click.Context) -> None:
 def _checks(settings: Settings) -> tuple[tuple[str, Check], ...]:
     return (
         *((("tracing", _tracing),) if settings.tracing else ()),
+        ("security", _security),
         ("broker", _broker),
         ("topics", _topics),
         ("artifact", _artifact),
@@ -74,6 +78,13 @@ def _tracing(settings: Settings) -> str:
     from worker.tracing import require_opentelemetry
 
     return f"OpenTelemetry {require_opentelemetry()} is installed; a collector is not asked"
+
+
+def _security(settings: Settings) -> str:
+    from worker.security import client_options, described
+
+    client_options(settings)  # raises when a file will not do
+    return described(settings)
 
 
 def _broker(settings: Settings) -> str:

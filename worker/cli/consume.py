@@ -106,8 +106,10 @@ def reader(settings: Settings) -> AIOKafkaConsumer:
     """A client that reads without a group; not started."""
     from aiokafka import AIOKafkaConsumer
 
+    from worker.security import client_options
+
     return AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap_servers,
+        **client_options(settings),
         isolation_level="read_committed" if settings.read_committed else "read_uncommitted",
     )
 

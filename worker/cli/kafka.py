@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from worker.errors import BrokerError, UnreachableError
+from worker.errors import AccessError, BrokerError, UnreachableError, WorkerError
+from worker.security import as_worker_error, client_options, why_not
 from worker.settings import Settings
 from worker.topics import TopicAdmin, TopicDescription, open_admin
 
@@ -46,17 +48,29 @@ def unreachable(settings: Settings, error: Exception) -> UnreachableError:
 async def started(
     client: AIOKafkaConsumer | AIOKafkaProducer, settings: Settings, patience_s: float = PATIENCE_S
 ) -> AsyncIterator[Any]:
-    """A client of aiokafka, started and stopped again; raises `UnreachableError` when no broker answers in time."""
+    """A client of aiokafka, started and stopped again.
+
+    Raises `UnreachableError` when no broker answers in time, and `AccessError` when none lets it in.
+    """
+    began = time.monotonic()
     try:
         async with asyncio.timeout(patience_s):
             await client.start()
     except (KafkaError, OSError) as error:
         await _stop(client)
-        raise unreachable(settings, error) from error
+        raise await _not_started(settings, error, began) from error
     try:
         yield client
     finally:
         await _stop(client)
+
+
+async def _not_started(settings: Settings, error: Exception, began: float) -> WorkerError:
+    failure = await why_not(settings, began)
+    if failure is None:
+        return unreachable(settings, error)
+    reason = as_worker_error(failure)
+    return reason if isinstance(reason, AccessError) else unreachable(settings, reason)
 
 
 async def _stop(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
@@ -75,7 +89,7 @@ async def messages_and_lag(
     places = [TopicPartition(topic.name, number) for topic in topics for number in range(topic.partitions)]
     if not places:
         return {}, 0
-    async with started(AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers), settings) as consumer:
+    async with started(AIOKafkaConsumer(**client_options(settings)), settings) as consumer:
         first = await consumer.beginning_offsets(places)
         end = await consumer.end_offsets(places)
     messages: dict[str, int] = {}

@@ -12,11 +12,11 @@ from click.core import ParameterSource
 
 from worker.cli.described import DescribedSetting, described_settings
 from worker.cli.loading import load_settings, unknown_variables
-from worker.settings import Settings
+from worker.settings import SecuritySettings, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-KAFKA_OPTIONS = ("bootstrap_servers",)
+KAFKA_OPTIONS = ("bootstrap_servers", *SecuritySettings.__annotations__)
 TOPIC_OPTIONS = ("input_topic", "output_topic", "dead_letter_topic")
 CREATION_OPTIONS = ("topic_partitions", "topic_replication", "topic_retention_s")
 

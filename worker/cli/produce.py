@@ -115,8 +115,10 @@ async def _send_through(settings: Settings, value: bytes, wait_s: float) -> Cons
 def _producer(settings: Settings) -> AIOKafkaProducer:
     from aiokafka import AIOKafkaProducer
 
+    from worker.security import client_options
+
     return AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap_servers,
+        **client_options(settings),
         acks="all",
         enable_idempotence=True,
         linger_ms=20,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import faust
@@ -13,6 +13,7 @@ from faust.serializers import codecs
 from worker.faust_app.chunks import ChunkScheduler
 from worker.faust_app.transport import Consumer, Membership, Transport
 from worker.records import Chunk
+from worker.security import client_options
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class FaustApp(faust.App):
     read_committed: bool
     from_beginning: bool
     exactly_once: bool
+    client_options: Mapping[str, Any]
     worker_loop: asyncio.AbstractEventLoop
 
     def _new_transport(self) -> Transport:
@@ -100,6 +102,7 @@ def build_app(settings: Settings, membership: Membership, intake: Intake) -> Fau
     app.read_committed = settings.read_committed
     app.from_beginning = settings.from_beginning
     app.exactly_once = settings.exactly_once
+    app.client_options = client_options(settings)
     app.worker_loop = asyncio.get_running_loop()
     topic = app.topic(settings.input_topic, key_serializer="raw", value_serializer="chunk", acks=False)
 

@@ -27,6 +27,7 @@ from worker.pipeline.progress import Progress
 from worker.pipeline.protocols import Collector, Committer
 from worker.preparation import RecordPreparer
 from worker.records import TopicPartition
+from worker.security import client_options
 from worker.settings import Settings
 from worker.topics import TopicLayout
 from worker.tracing import Tracing
@@ -72,7 +73,7 @@ class Parts(NamedTuple):
 def new_producer(settings: Settings, transactional_id: str | None = None) -> AIOKafkaProducer:
     """An idempotent producer, or a transactional one, acknowledged by all in-sync replicas; not started."""
     return AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap_servers,
+        **client_options(settings),
         client_id="reviews-worker",
         acks="all",
         enable_idempotence=True,

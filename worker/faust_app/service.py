@@ -33,6 +33,7 @@ from worker.pipeline.lifecycle import State
 from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.progress import Progress
 from worker.records import TopicPartition
+from worker.security import as_worker_error, described, recent_failure
 from worker.settings import Settings
 from worker.topics import ensure_topics
 from worker.tracing import Tracing, open_tracing
@@ -109,6 +110,7 @@ class WorkerService:
         finally:
             loading.shutdown(wait=False)
         logger.info("model %s is warm on %s", self._model.identity, self._model.provider)
+        logger.info("connecting to Kafka at %s: %s", settings.bootstrap_servers, described(settings))
         layout = await ensure_topics(settings)
         self._publisher = KafkaPublisher(lambda: new_producer(settings), self.metrics)
         if not settings.exactly_once:
@@ -340,6 +342,8 @@ async def _run(settings: Settings, load: ModelLoader) -> ExitCode:
     try:
         return await service.run()
     except KafkaConnectionError as error:
+        if (failure := recent_failure()) and failure.hopeless:
+            raise as_worker_error(failure) from error
         raise UnreachableError(
             f"Kafka at {settings.bootstrap_servers} went away during the start ({error}); start the worker again"
         ) from error

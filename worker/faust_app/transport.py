@@ -36,6 +36,7 @@ from worker.delivery.transactions import EXACTLY_ONCE_MARK
 from worker.errors import BrokerError, FatalError
 from worker.faust_app.added_partitions import AddedPartitions
 from worker.faust_app.chunks import Fetched, to_chunk
+from worker.faust_app.clients import Producer, new_consumer
 from worker.faust_app.committed import committed_offsets
 from worker.faust_app.place_in_group import PlaceInGroup
 from worker.faust_app.start_offsets import Gaps, start_offsets
@@ -80,6 +81,8 @@ class Host(Protocol):
     read_committed: bool
     from_beginning: bool
     exactly_once: bool
+    client_options: Mapping[str, Any]
+    """How Kafka is connected to; see `worker.security`."""
     worker_loop: asyncio.AbstractEventLoop
     """The event loop that the pipeline runs on."""
 
@@ -118,10 +121,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return host
 
     def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        # Faust reads uncommitted records unless its own exactly-once is on; aiokafka looks at this when it starts.
-        consumer._isolation_level = "read_committed" if self._host.read_committed else "read_uncommitted"
-        return consumer
+        host = self._host
+        return new_consumer(self.app.conf, host.client_options, read_committed=host.read_committed)
 
     async def on_start(self) -> None:
         """Start the consumer, and watch its place in the group."""
@@ -374,6 +375,7 @@ class Transport(driver.Transport):
     """Given to the Faust app instead of its own."""
 
     Consumer = Consumer
+    Producer = Producer
 
 
 async def _call(function: Any, *args: Any) -> None:

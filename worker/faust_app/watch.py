@@ -17,6 +17,7 @@ from worker.pipeline.drain_time import DrainTime
 from worker.pipeline.progress import Progress
 from worker.pipeline.stream_task import StreamTask
 from worker.records import TopicPartition
+from worker.security import recent_failure
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Watch:
         except IllegalStateError:
             return  # the assignment ended while the broker was asked
         except KafkaError as error:
-            self._broker.away(type(error).__name__, "nothing is lost, work goes on when it is back")
+            self._broker.away(recent_failure() or type(error).__name__, "nothing is lost, work goes on when it is back")
             self._metrics.broker_up.set(0)
             self._drain_time.interrupted()
             self._progress.caught_up(self._clock.monotonic())

@@ -139,10 +139,9 @@ async def _produce(settings: Settings, count: int) -> None:
     from aiokafka import AIOKafkaProducer
 
     from worker.cli.kafka import started
+    from worker.security import client_options
 
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap_servers, acks="all", enable_idempotence=True, linger_ms=20
-    )
+    producer = AIOKafkaProducer(**client_options(settings), acks="all", enable_idempotence=True, linger_ms=20)
     async with started(producer, settings):
         for key, value in (*BROKEN_EVENTS, *reviews(count)):
             await producer.send(settings.input_topic, value, key)

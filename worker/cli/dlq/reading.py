@@ -13,6 +13,7 @@ from worker.cli.kafka import PATIENCE_S, reachable_admin, started, unreachable
 from worker.delivery.replay.notes import Replayed, notes_topic
 from worker.delivery.replay.reader import Span, TopicReader
 from worker.errors import TopicError
+from worker.security import client_options
 from worker.settings import Settings
 from worker.topics import TopicDescription, missing_topics_message
 
@@ -45,7 +46,7 @@ async def describe(settings: Settings, *names: str) -> dict[str, TopicDescriptio
 async def reading(settings: Settings, found: Mapping[str, TopicDescription]) -> AsyncIterator[TopicReader]:
     """A reader of the topics in `found`; raises `UnreachableError` or `TopicError` where Kafka does not let it read."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap_servers,
+        **client_options(settings),
         isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="earliest",  # where retention was faster than the reader

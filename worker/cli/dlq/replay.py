@@ -142,10 +142,11 @@ async def _transactions(
     from worker.cli.dlq.notes import ensure_notes_topic
     from worker.cli.kafka import started
     from worker.delivery.replay.transactions import ReplayTransactions, new_producer
+    from worker.security import client_options
 
     topic = settings.dead_letter_topic
     notes = await ensure_notes_topic(settings, found)
-    producer = new_producer(settings.bootstrap_servers, topic, settings.compression, target)
+    producer = new_producer(client_options(settings), topic, settings.compression, target)
     async with started(producer, settings, START_PATIENCE_S):
         yield ReplayTransactions(producer, notes)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -39,10 +40,12 @@ def transactional_id(dead_letter_topic: str) -> str:
     return f"reviews-worker.replay.{dead_letter_topic}"
 
 
-def new_producer(bootstrap_servers: str, dead_letter_topic: str, codec: Codec, target: Target) -> AIOKafkaProducer:
+def new_producer(
+    client_options: Mapping[str, Any], dead_letter_topic: str, codec: Codec, target: Target
+) -> AIOKafkaProducer:
     """The producer of a replay; not started. Its start ends whatever an earlier replay left under way."""
     return AIOKafkaProducer(
-        bootstrap_servers=bootstrap_servers,
+        **client_options,
         client_id="reviews-worker-replay",
         transactional_id=transactional_id(dead_letter_topic),
         transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),

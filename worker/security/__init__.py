@@ -1,0 +1,11 @@
+"""How the worker's Kafka clients get in: TLS, SASL, and why a broker does not let them.
+
+`client_options` is the only maker of what a client needs for that; every client of the worker is made with it.
+"""
+
+from worker.security.attempts import recent_failure
+from worker.security.failures import ConnectError
+from worker.security.options import client_options, described
+from worker.security.refusal import as_worker_error, why_not
+
+__all__ = ["ConnectError", "as_worker_error", "client_options", "described", "recent_failure", "why_not"]
