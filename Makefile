@@ -11,13 +11,17 @@
 #   make bench-rebalance  how long no output comes when a worker joins, leaves or dies
 #   make bench-overload  ten times the capacity, and a backlog of a million
 #   make bench-gpu  the model on an NVIDIA GPU, or what is missing for it
+#   make tools    what checks deploy/, into build/tools/: helm, kubeconform, promtool ...
+#   make image-test    the image, really built and run (Debian, as root)
+#   make cluster-test  the chart on a control plane of its own; `make cluster-tools` builds that
+#   make lock     the exact versions in the images, from pyproject.toml
 #   make clean    everything that was built
 
 PY := .venv/bin/python
 CODE := worker tests
 
 .PHONY: demo test check format reference chaos fuzz bench bench-delivery bench-rebalance bench-overload bench-model \
-        bench-gpu wheel clean
+        bench-gpu tools cluster-tools image-test cluster-test lock wheel clean
 
 demo: .venv/.installed-demo
 	@$(PY) -m worker.cli demo $(ARGS)
@@ -62,6 +66,21 @@ bench-overload: .venv/.installed-test
 
 bench-gpu: .venv/.installed-test
 	@$(PY) -m tests.benchmarks.bench_gpu $(ARGS)
+
+tools: .venv/.installed-test
+	@$(PY) -m deploy.tools
+
+cluster-tools: .venv/.installed-test
+	@$(PY) -m deploy.tools --cluster
+
+image-test: .venv/.installed-test
+	$(PY) -m pytest --capture=no tests/deploy/image $(ARGS)
+
+cluster-test: cluster-tools
+	$(PY) -m pytest tests/deploy/cluster $(ARGS)
+
+lock: .venv/.installed-test
+	$(PY) -m deploy.docker.lock
 
 wheel: .venv/.installed-test
 	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/dist .

@@ -19,17 +19,20 @@ HERE = Path(__file__).resolve().parent
 PYPROJECT = HERE.parents[1] / "pyproject.toml"
 PYTHON_VERSION = "3.11"
 """Of the base image."""
-EXTRAS = {"cpu": ("kerberos", "otel"), "cuda": ("kerberos", "otel", "cuda"), "convert": ("kerberos", "otel", "convert")}
-"""What the image of each target can do beside the plain worker."""
+EXTRAS = {"cpu": ("otel",), "cuda": ("otel", "cuda"), "convert": ("otel", "convert")}
+"""What the image of each target can do beside the plain worker; and Kerberos, whose package is compiled."""
+COMPILERS = ("cython", "setuptools")
+"""What compiles it, beside the C compiler."""
 GPU_RUNTIME, CPU_RUNTIME = "onnxruntime-gpu", "onnxruntime"
 NOTE = "# Rendered by `make lock`; edit pyproject.toml, not this file. Made for: "
 
 
 def wanted(pyproject: dict[str, Any]) -> dict[str, list[str]]:
-    """The requirements of each file, by its target; ``build`` is what makes the wheel."""
+    """The requirements of each file, by its target; ``build`` is what makes wheels."""
     project = pyproject["project"]
     extras = project["optional-dependencies"]
-    everything = {"build": list(pyproject["build-system"]["requires"])}
+    build = [*pyproject["build-system"]["requires"], *COMPILERS]
+    everything = {"build": build, "kerberos": list(extras["kerberos"])}
     for target, names in EXTRAS.items():
         requirements = [*project["dependencies"], *(r for name in names for r in extras.get(name, ()))]
         everything[target] = requirements if target == "cuda" else [_for_cpu(r) for r in requirements]
@@ -81,7 +84,8 @@ def main() -> int:
             sys.stderr.write(f"error: pyproject.toml asks for other packages than deploy/docker/{name}: make lock\n")
         return 1 if stale() else 0
     everything = wanted(tomllib.loads(PYPROJECT.read_text(encoding="utf-8")))
-    compile_file("build", everything["build"])
+    for target in ("build", "kerberos"):
+        compile_file(target, everything[target])
     for_gpu = compile_file("cuda", everything["cuda"])
     # One version of ONNX Runtime for all targets; it is also the one that the tests run with.
     version = re.search(rf"^{GPU_RUNTIME}(==\S+)", for_gpu, flags=re.MULTILINE)

@@ -171,7 +171,7 @@ status:
 YAML
 done | kubectl apply -f - >/dev/null
 if [ -d "$bin/../crds" ]; then
-    kubectl apply --server-side -f "$bin/../crds/" >/dev/null # with the slash it follows a link
+    kubectl apply --server-side -f "$bin/../crds/" >/dev/null
     wait_for kube-apiserver kubectl wait --for=condition=Established crd --all --timeout=4s
 fi
 wait_for kwok kubectl wait --for=condition=Ready node --all --timeout=4s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import tomllib
 from pathlib import Path
@@ -20,6 +21,7 @@ REVIEW = "A wonderful film, moving and funny, with excellent acting. I loved eve
 UNWANTED = ("pip", "pip3", "gcc", "cc", "make", "curl", "wget", "git")
 UNWANTED_MODULES = ("pip", "setuptools", "wheel", "hatchling", "ensurepip", "torch", "onnx", "pytest")
 MOST_MIB = 250
+PYTHON = "/opt/venv/bin/python"
 
 
 def version() -> str:
@@ -44,11 +46,33 @@ def test_it_holds_nothing_that_builds_or_installs(image: Image) -> None:
     found = image.run(
         "-c",
         f"import importlib.util as u; print([n for n in {UNWANTED_MODULES} if u.find_spec(n)])",
-        entrypoint=["/opt/venv/bin/python"],
+        entrypoint=[PYTHON],
     )
     assert found.stdout.strip() == "[]", found.stderr
     left = [*image.root.glob("wheels/*"), *image.root.glob("src/*"), *image.root.glob("root/.cache/*")]
     assert left == []
+
+
+def test_it_holds_what_the_lock_says(image: Image) -> None:
+    told = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions()))"
+    installed = {canonical(word) for word in image.run("-c", told, entrypoint=[PYTHON]).stdout.split()}
+    locked = {
+        canonical(line.split()[0])
+        for name in ("cpu", "kerberos")
+        for line in (REPOSITORY / "deploy" / "docker" / f"requirements-{name}.txt").read_text("utf-8").splitlines()
+        if "==" in line
+    }
+    assert installed == locked | {f"reviews-worker=={version()}"}
+
+
+def canonical(requirement: str) -> str:
+    name, _, number = requirement.partition("==")
+    return f"{re.sub(r'[-_.]+', '-', name).lower()}=={number}"
+
+
+def test_it_can_speak_kerberos(image: Image) -> None:
+    answer = image.run("-c", "import gssapi; print(gssapi.Name('kafka@localhost'))", entrypoint=[PYTHON])
+    assert (answer.returncode, answer.stdout.strip()) == (0, "kafka@localhost"), answer.stderr
 
 
 def test_its_user_can_write_to_temporary_files_only(image: Image) -> None:
