@@ -35,6 +35,8 @@ check: .venv/.installed-test
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-logo
 	$(PY) -m worker.cli.reference --check
+	$(PY) -m deploy.dashboard.render --check
+	$(PY) deploy/helm/settings_schema.py --check
 
 format: .venv/.installed-test
 	$(PY) -m ruff check --fix .
@@ -42,6 +44,8 @@ format: .venv/.installed-test
 
 reference: .venv/.installed-test
 	$(PY) -m worker.cli.reference
+	$(PY) -m deploy.dashboard.render
+	$(PY) deploy/helm/settings_schema.py
 
 chaos: .venv/.installed-test
 	@PYTHONPATH=.:tests $(PY) -m tests.chaos $(ARGS)
