@@ -62,6 +62,8 @@ _CLUSTER_GO = (
     _kube("kube-scheduler"),
 )
 
+GO_TOOLS = (*_EVERYDAY_GO, *_CLUSTER_GO)
+"""What is built from Go modules."""
 EVERYDAY: dict[str, Callable[[], Path]] = {
     "hadolint": wheels.HADOLINT.provide,
     **{tool.name: tool.provide for tool in _EVERYDAY_GO},

@@ -94,9 +94,12 @@ class Started:
 
     def signal(self, number: signal.Signals) -> None:
         """Send it to the first process in there, as a container runtime does."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
-        (child,) = children.split()
-        os.kill(int(child), number)
+        (first,) = _children(self.process.pid)
+        os.kill(first, number)
+
+    def has_begun(self) -> bool:
+        """Whether the image's own program has been started; it may have done nothing yet."""
+        return any(_children(first) for first in _children(self.process.pid) if _name(first) == "tini")
 
 
 @contextmanager
@@ -110,3 +113,17 @@ def mounted(name: str) -> Iterator[Image]:
         yield Image(name, root, buildah.inspect(name))
     finally:
         buildah.buildah("rm", container)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+    except FileNotFoundError:
+        return []
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
