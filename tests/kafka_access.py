@@ -5,10 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kafka_tools import Message
 from oauth_tokens import TokenEndpoint, unsecured_token
 from secured_kafka import PASSWORD, USER, SecuredKafka
+from worker_process import WorkerProcess, Workers
 
 Settings = dict[str, object]
+
+
+def start(workers: Workers, settings: Settings, **more: object) -> WorkerProcess:
+    """Start a worker whose model costs nothing on topics that are there."""
+    given = {"special": "free", "create_topics": False, **settings, **more}
+    return workers.start(str(given.pop("bootstrap_servers")), **given)
+
+
+def review(number: int) -> Message:
+    """One of any number of reviews."""
+    return Message(b'{"text":"number %d was good"}' % number, b"%d" % (number % 7))
 
 
 @dataclass(frozen=True)

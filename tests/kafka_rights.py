@@ -43,3 +43,9 @@ READ_GROUP = Right("group", "reviews-worker", "Read")
 WRITE_TRANSACTIONS = Right("transactional id", "reviews-worker.", "Write", prefixed=True)
 AT_LEAST_ONCE = (READ_INPUT, WRITE_OUTPUT, WRITE_DEAD_LETTERS, READ_GROUP)
 EXACTLY_ONCE = (*AT_LEAST_ONCE, WRITE_TRANSACTIONS)
+
+
+def needed(names: TopicNames, guarantee: str) -> list[Right]:
+    """What a worker on existing topics needs."""
+    rights = EXACTLY_ONCE if guarantee == "exactly_once" else AT_LEAST_ONCE
+    return [right.named(names) for right in rights]

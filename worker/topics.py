@@ -273,7 +273,9 @@ def _exists(topic: dict[str, Any]) -> bool:
     if code == _UNKNOWN_TOPIC:
         return False
     if code in _NOT_AUTHORISED:
-        raise TopicError(f"{name}: this worker's user may not describe the topic; grant DESCRIBE on it")
+        raise TopicError(
+            f"{name}: this worker's user may not describe the topic; grant Read or Write on it, or Describe"
+        )
     if code and not getattr(for_code(code), "retriable", False):
         raise TopicError(f"{name}: {for_code(code).__name__}")
     leaderless = [str(partition["partition"]) for partition in topic["partitions"] if partition["leader"] < 0]
@@ -297,7 +299,8 @@ def _raise_for_creation(spec: TopicSpec, code: int, message: str | None) -> None
         return
     if code in _NOT_AUTHORISED:
         raise TopicError(
-            f"{spec.name}: missing, and this worker's user may not create it; grant CREATE, or run: {spec.command}"
+            f"{spec.name}: missing, and this worker's user may not create it; grant Create on it,"
+            f" or run: {spec.command}"
         )
     error = for_code(code)
     reason = f"{error.__name__}: {message or getattr(error, 'description', '')}".rstrip(": ")

@@ -83,7 +83,7 @@ async def records(
     """
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
-    from worker.cli.kafka import impatient, started
+    from worker.cli.kafka import impatient, may_read, started
     from worker.security import client_options
     from worker.topics import ensure_topics
 
@@ -93,7 +93,7 @@ async def records(
         **client_options(settings),
         isolation_level="read_committed" if settings.read_committed else "read_uncommitted",
     )
-    async with started(client, settings) as consumer:
+    async with started(client, settings) as consumer, may_read():
         places = [TopicPartition(topic, number) for number in range(count)]
         consumer.assign(places)
         await (consumer.seek_to_beginning(*places) if from_beginning else consumer.seek_to_end(*places))

@@ -82,6 +82,8 @@ async def _produce(settings: Settings, events: Iterator[Event]) -> int:
 async def _send_all(producer: AIOKafkaProducer, topic: str, events: Iterator[Event]) -> int:
     from aiokafka.errors import KafkaError
 
+    from worker.security import lacking
+
     count = 0
     try:
         async for group in in_groups_async(events, MAX_GROUP_EVENTS):
@@ -91,7 +93,9 @@ async def _send_all(producer: AIOKafkaProducer, topic: str, events: Iterator[Eve
             for failure in (outcome for outcome in outcomes if isinstance(outcome, BaseException)):
                 raise failure
     except KafkaError as error:
-        raise DeliveryError(f"{topic}: the broker took {count} events and then failed ({error})") from error
+        raise lacking(error, topic=topic) or DeliveryError(
+            f"{topic}: the broker took {count} events and then failed ({error})"
+        ) from error
     except UsageError as error:
         raise UsageError(f"{error}; produced before it: {count}") from None
     return count

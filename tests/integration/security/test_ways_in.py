@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 from conftest import TopicNames
-from kafka_access import Access, Settings
-from kafka_rights import AT_LEAST_ONCE, EXACTLY_ONCE
-from kafka_tools import Message
+from kafka_access import Access, Settings, review, start
+from kafka_rights import needed
 from ledger import Ledger
 from oauth_tokens import TokenEndpoint
 from secured_kafka import PASSWORD, USER, SecuredKafka
@@ -17,30 +16,14 @@ from worker.errors import ExitCode
 REVIEWS = 40
 
 
-def review(number: int) -> Message:
-    return Message(b'{"text":"number %d was good"}' % number, b"%d" % (number % 7))
-
-
 async def classifies(secured: SecuredKafka, workers: Workers, ledger: Ledger, settings: Settings) -> str:
     """Let a worker classify some reviews, and stop; answers all that it wrote."""
-    servers = settings["bootstrap_servers"]
-    worker = workers.start(str(servers), special="free", create_topics=False, **without_servers(settings))
-    await worker.ready()
+    worker = await start(workers, settings).ready()
     await ledger.produce(secured.servers, [review(number) for number in range(REVIEWS)])
-    verdict = await ledger.settled(secured.servers)
-    assert not verdict.problems, verdict
+    (await ledger.settled(secured.servers)).check()
     assert await worker.stopped() == ExitCode.OK
     assert not [line for line in worker.log if line.level in ("ERROR", "CRITICAL", "TEXT")]
     return worker.output
-
-
-def without_servers(settings: Settings) -> Settings:
-    return {name: value for name, value in settings.items() if name != "bootstrap_servers"}
-
-
-async def grant(secured: SecuredKafka, user: str, names: TopicNames, guarantee: str) -> None:
-    rights = EXACTLY_ONCE if guarantee == "exactly_once" else AT_LEAST_ONCE
-    await secured.allow(user, [right.named(names) for right in rights])
 
 
 @pytest.mark.parametrize(
@@ -83,7 +66,7 @@ async def test_a_worker_classifies_by(
             settings = access.mutual(user)
         case _:
             settings = access.mutual(user, password)
-    await grant(secured, user, topics, guarantee)
+    await secured.allow(user, needed(topics, guarantee))
     said = await classifies(secured, workers, ledger, {**settings, "processing_guarantee": guarantee})
     assert f": {settings['security_protocol']}, " in said  # how it connects
     assert password not in said
