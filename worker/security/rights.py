@@ -34,7 +34,8 @@ def lacking(
         )
     if isinstance(error, ClusterAuthorizationFailedError):
         return DeliveryError(
-            "this worker's user may not publish as an idempotent producer; grant IdempotentWrite on the cluster"
+            "this worker's user may write no topic at all; grant Write on those that it publishes to (with Kafka before"
+            " 2.8 IdempotentWrite on the cluster too)"
         )
     return None
 
