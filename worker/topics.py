@@ -164,7 +164,7 @@ async def ensure_topics(settings: Settings, clock: Clock | None = None) -> Topic
     clock = clock or SystemClock()
     deadline = clock.monotonic() + settings.start_timeout_s
     state = StateLog(logger, f"Kafka at {settings.bootstrap_servers}")
-    pause_s, waited_for = FIRST_PAUSE_S, ""
+    pause_s, waited_for, reason = FIRST_PAUSE_S, "", "no answer"
     while True:
         left_s = deadline - clock.monotonic()
         try:
@@ -172,13 +172,14 @@ async def ensure_topics(settings: Settings, clock: Clock | None = None) -> Topic
                 layout = await _ensure_once(settings)
         except (BrokerError, TimeoutError) as error:
             left_s = deadline - clock.monotonic()
+            reason = str(error) or reason
             if left_s <= 0:
                 raise UnreachableError(
                     f"Kafka at {settings.bootstrap_servers} was not ready within {settings.start_timeout_s:g} s"
-                    f" ({str(error) or 'no answer'}); check bootstrap_servers and that the broker is up"
+                    f" ({reason}); check bootstrap_servers and that the broker is up"
                 ) from error
             if not isinstance(error, _NotReadyError):
-                state.away(str(error) or "no answer", f"trying again for up to {left_s:.0f} s")
+                state.away(reason, f"trying again for up to {left_s:.0f} s")
             elif pause_s == LONGEST_PAUSE_S and str(error) != waited_for:  # for a moment after a creation it is usual
                 waited_for = str(error)
                 logger.warning("waiting: %s; trying again for up to %.0f s", waited_for, left_s)
@@ -272,7 +273,9 @@ def _exists(topic: dict[str, Any]) -> bool:
     if code == _UNKNOWN_TOPIC:
         return False
     if code in _NOT_AUTHORISED:
-        raise TopicError(f"{name}: this worker's user may not describe the topic; grant DESCRIBE on it")
+        raise TopicError(
+            f"{name}: this worker's user may not describe the topic; grant Read or Write on it, or Describe"
+        )
     if code and not getattr(for_code(code), "retriable", False):
         raise TopicError(f"{name}: {for_code(code).__name__}")
     leaderless = [str(partition["partition"]) for partition in topic["partitions"] if partition["leader"] < 0]
@@ -296,7 +299,8 @@ def _raise_for_creation(spec: TopicSpec, code: int, message: str | None) -> None
         return
     if code in _NOT_AUTHORISED:
         raise TopicError(
-            f"{spec.name}: missing, and this worker's user may not create it; grant CREATE, or run: {spec.command}"
+            f"{spec.name}: missing, and this worker's user may not create it; grant Create on it,"
+            f" or run: {spec.command}"
         )
     error = for_code(code)
     reason = f"{error.__name__}: {message or getattr(error, 'description', '')}".rstrip(": ")

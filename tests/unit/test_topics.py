@@ -56,7 +56,7 @@ async def test_a_topic_without_a_leader_is_not_missing_but_not_ready(lost):
 
 
 async def test_a_topic_that_may_not_be_described_is_an_error_with_the_right_to_ask_for():
-    with pytest.raises(TopicError, match="grant DESCRIBE"):
+    with pytest.raises(TopicError, match="grant Read or Write on it, or Describe"):
         await TopicAdmin(FakeAdminClient([topic("a", code=29, leaders=())]), Settings()).describe(["a"])
 
 
@@ -67,7 +67,7 @@ async def test_creating_tells_what_was_created_and_takes_what_somebody_else_crea
 
 
 @pytest.mark.parametrize(
-    ("code", "why"), [(29, "grant CREATE"), (31, "grant CREATE"), (44, "PolicyViolationError: no")]
+    ("code", "why"), [(29, "grant Create"), (31, "grant Create"), (44, "PolicyViolationError: no")]
 )
 async def test_a_topic_that_may_not_be_created_is_an_error_that_says_why(code: int, why: str):
     with pytest.raises(TopicError, match=why):

@@ -83,12 +83,12 @@ async def records(
     """
     from aiokafka import TopicPartition
 
-    from worker.cli.kafka import impatient, started
+    from worker.cli.kafka import impatient, may_read, started
     from worker.topics import ensure_topics
 
     layout = await ensure_topics(impatient(settings))
     count = layout.dead_letter_partitions if topic == settings.dead_letter_topic else layout.output_partitions
-    async with started(reader(settings), settings) as consumer:
+    async with started(reader(settings), settings) as consumer, may_read():
         places = [TopicPartition(topic, number) for number in range(count)]
         consumer.assign(places)
         await (consumer.seek_to_beginning(*places) if from_beginning else consumer.seek_to_end(*places))

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from worker.errors import AccessError, BrokerError, UnreachableError, WorkerError
-from worker.security import as_worker_error, client_options, why_not
+from worker.security import as_worker_error, client_options, lacking, why_not
 from worker.settings import Settings
 from worker.topics import TopicAdmin, TopicDescription, open_admin
 
@@ -65,7 +65,20 @@ async def started(
         await _stop(client)
 
 
+@contextlib.asynccontextmanager
+async def may_read() -> AsyncIterator[None]:
+    """Raises `TopicError` where Kafka does not let a client read."""
+    try:
+        yield
+    except KafkaError as error:
+        if error_of_rights := lacking(error, "read"):
+            raise error_of_rights from error
+        raise
+
+
 async def _not_started(settings: Settings, error: Exception, began: float) -> WorkerError:
+    if error_of_rights := lacking(error):
+        return error_of_rights
     failure = await why_not(settings, began)
     if failure is None:
         return unreachable(settings, error)

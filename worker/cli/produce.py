@@ -130,6 +130,8 @@ def _producer(settings: Settings) -> AIOKafkaProducer:
 async def _send_all(producer: AIOKafkaProducer, topic: str, events: Iterator[Event]) -> int:
     from aiokafka.errors import KafkaError
 
+    from worker.security import lacking
+
     count = 0
     try:
         async for group in in_groups_async(events, MAX_GROUP_EVENTS):
@@ -139,7 +141,9 @@ async def _send_all(producer: AIOKafkaProducer, topic: str, events: Iterator[Eve
             for failure in (outcome for outcome in outcomes if isinstance(outcome, BaseException)):
                 raise failure
     except KafkaError as error:
-        raise DeliveryError(f"{topic}: the broker took {count} events and then failed ({error})") from error
+        raise lacking(error, topic=topic) or DeliveryError(
+            f"{topic}: the broker took {count} events and then failed ({error})"
+        ) from error
     except UsageError as error:
         raise UsageError(f"{error}; produced before it: {count}") from None
     return count

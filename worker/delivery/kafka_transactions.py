@@ -24,6 +24,7 @@ from worker.delivery.batches import append
 from worker.delivery.transactions import EXACTLY_ONCE_MARK, BatchTooLargeError
 from worker.errors import DeliveryError, FencedError, TransactionError, WorkerError
 from worker.records import OutputRecord, TopicPartition
+from worker.security import lacking
 
 HOPELESS = (*publisher.HOPELESS, GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed)
 CLOSE_TIMEOUT_S = 5.0
@@ -107,10 +108,9 @@ class KafkaTransactions:
                 " transaction.max.timeout.ms"
             ) from error
         except HOPELESS as error:
-            raise DeliveryError(
-                f"outputs of {self._partition.place} cannot be published exactly once: {type(error).__name__}"
-                f"{': ' if str(error) else ''}{error}; check the topics, their settings, and the rights of this"
-                " worker's user (Write on the output topics and the transactional ids, Read on the group)"
+            raise lacking(error) or DeliveryError(
+                f"outputs of {self._partition.place} cannot be published exactly once: {error or type(error).__name__};"
+                " check the topics and their settings"
             ) from error
         except (KafkaError, OSError, TimeoutError, AssertionError) as error:
             # The assertions are aiokafka's about its own state, after a fault that it has not reported yet.

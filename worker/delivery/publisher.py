@@ -23,6 +23,7 @@ from worker.delivery.batches import append
 from worker.errors import DeliveryError, RecordTooLargeError
 from worker.metrics import Metrics
 from worker.records import OutputRecord
+from worker.security import lacking
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +92,8 @@ class KafkaPublisher:
                 await self._replace(producer)
                 raise RecordTooLargeError(str(error)) from error
             except HOPELESS as error:
-                raise DeliveryError(
-                    f"{topic} cannot be written to: {type(error).__name__}; check that the topic exists, its settings,"
-                    " and the rights of this worker's user"
+                raise lacking(error, topic=topic) or DeliveryError(
+                    f"{topic} cannot be written to: {type(error).__name__}; check the topic and its settings"
                 ) from error
             except (KafkaError, OSError) as error:
                 self._metrics.retries.labels("publish").inc()

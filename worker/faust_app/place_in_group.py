@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from worker.errors import FatalError, UsageError
 from worker.faust_app.group_description import describe_group
+from worker.security import lacking
 
 WATCH_INTERVAL_S = 0.5
 RETRY_PAUSE_S = 0.5
@@ -60,7 +61,7 @@ class PlaceInGroup:
     async def _explained(self, error: BaseException) -> FatalError:
         if self._coordinator._group_instance_id and await self._other_holder():
             return self._taken()
-        return FatalError(f"the group {self._coordinator.group_id} cannot be joined: {error}")
+        return lacking(error) or FatalError(f"the group {self._coordinator.group_id} cannot be joined: {error}")
 
     def _taken(self) -> UsageError:
         return UsageError(

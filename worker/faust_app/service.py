@@ -33,7 +33,7 @@ from worker.pipeline.lifecycle import State
 from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.progress import Progress
 from worker.records import TopicPartition
-from worker.security import as_worker_error, described, recent_failure
+from worker.security import as_worker_error, described, lacking, recent_failure
 from worker.settings import Settings
 from worker.topics import ensure_topics
 from worker.tracing import Tracing, open_tracing
@@ -348,4 +348,4 @@ async def _run(settings: Settings, load: ModelLoader) -> ExitCode:
             f"Kafka at {settings.bootstrap_servers} went away during the start ({error}); start the worker again"
         ) from error
     except KafkaError as error:
-        raise FatalError(f"the broker refused: {type(error).__name__}: {error}") from error
+        raise lacking(error, "read") or FatalError(f"the broker refused: {type(error).__name__}: {error}") from error

@@ -25,6 +25,7 @@ from aiokafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     RebalanceInProgressError,
+    TopicAuthorizationFailedError,
     UnknownMemberIdError,
 )
 from aiokafka.structs import OffsetAndMetadata
@@ -41,6 +42,7 @@ from worker.faust_app.committed import committed_offsets
 from worker.faust_app.place_in_group import PlaceInGroup
 from worker.faust_app.start_offsets import Gaps, start_offsets
 from worker.records import TopicPartition
+from worker.security import lacking
 
 logger = logging.getLogger(__name__)
 
@@ -225,7 +227,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self.thread_loop.call_soon_threadsafe(self._ensure_consumer()._coordinator.request_rejoin)
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Fetched]:  # type: ignore[override]
-        records_by_partition = await super()._fetch_records(*args, **kwargs)
+        try:
+            records_by_partition = await super()._fetch_records(*args, **kwargs)
+        except TopicAuthorizationFailedError as error:  # Faust would crash, and show where
+            if reason := lacking(error, "read"):
+                await self._on_worker_loop(_call(self._host.membership.failed, reason))
+            return {}
         flows, active = self.consumer.flow_active, self.consumer._active_partitions
         fetched = {}
         for tp, records in records_by_partition.items():

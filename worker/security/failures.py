@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aiokafka.errors import (
@@ -47,8 +47,8 @@ class ConnectError(KafkaConnectionError):  # type: ignore[misc]  # aiokafka's ty
 
 def explained(error: BaseException, place: str, options: Options) -> ConnectError:
     """What `error` means, raised by a connection to `place` that was opened with `options`."""
-    if isinstance(error, ConnectError):
-        return error
+    if isinstance(error, ConnectError):  # of a token; a new one, since an error that is raised again has a history
+        return ConnectError(error.text, hopeless=error.hopeless)
     if isinstance(error, WorkerError):  # a file that was there at the start
         return ConnectError(f"{place}: {error}", hopeless=False)
     hopeless, text = _of_sasl(error, options) or _of_tls(error, options) or _of_network(error)
@@ -147,8 +147,10 @@ def _alert(error: ssl.SSLError) -> str:
     return str(error.reason).partition("ALERT_")[2].replace("_", " ").lower()
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def _chain(error: BaseException) -> list[BaseException]:
+    seen: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None:
-        yield cause
+    while cause is not None and not any(cause is each for each in seen):
+        seen.append(cause)
         cause = cause.__cause__ or cause.__context__
+    return seen

@@ -79,8 +79,9 @@ class TokenEndpoint:
             raise self._failure(f"refuses this client ({_said(error)})", hopeless=not passes) from None
         except urllib.error.URLError as error:
             if isinstance(error.reason, ssl.SSLCertVerificationError):
-                ca = f"those of {self.ca}" if self.ca else "any that this machine trusts; set oauth_ca_file"
-                text = f"shows a certificate that does not fit ({error.reason.verify_message.rstrip('.')}), by {ca}"
+                signed = f"by those of {self.ca}" if self.ca else "by any that this machine trusts; set oauth_ca_file"
+                said = error.reason.verify_message.rstrip(".")
+                text = f"shows a certificate that is not valid for it, or not signed {signed} ({said})"
                 raise self._failure(text, hopeless=True) from None
             reason = getattr(error.reason, "strerror", None) or error.reason
             raise self._failure(f"cannot be reached ({reason})", hopeless=False) from None
@@ -114,7 +115,8 @@ class FetchedToken(AbstractTokenProvider):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._token = ""
         self._until = float("-inf")
-        self._failed: tuple[float, ConnectError] | None = None
+        self._failed_at = float("-inf")
+        self._failure = ConnectError("", hopeless=False)
 
     async def token(self) -> str:
         """Raises what `TokenEndpoint.fetch` does."""
@@ -125,12 +127,12 @@ class FetchedToken(AbstractTokenProvider):  # type: ignore[misc]
             asked_at = self._monotonic()
             if asked_at < self._until:
                 return self._token
-            if self._failed is not None and asked_at < self._failed[0] + RETRY_PAUSE_S:
-                raise self._failed[1]
+            if asked_at < self._failed_at + RETRY_PAUSE_S:
+                raise ConnectError(self._failure.text, hopeless=self._failure.hopeless)
             try:
                 self._token, life_s = self._endpoint.fetch()
             except ConnectError as error:
-                self._failed = (self._monotonic(), error)
+                self._failed_at, self._failure = self._monotonic(), error
                 raise
             self._until = asked_at + life_s - min(LONGEST_MARGIN_S, MARGIN_SHARE * life_s)
             return self._token

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaError
 
 from worker.cli.kafka import PATIENCE_S, reachable_admin, started, unreachable
 from worker.delivery.replay.notes import Replayed, notes_topic
 from worker.delivery.replay.reader import Span, TopicReader
 from worker.errors import TopicError
-from worker.security import client_options
+from worker.security import client_options, lacking
 from worker.settings import Settings
 from worker.topics import TopicDescription, missing_topics_message
 
@@ -56,10 +56,8 @@ async def reading(settings: Settings, found: Mapping[str, TopicDescription]) -> 
             reader = TopicReader(consumer, PATIENCE_S)
             reader.assign({name: topic.partitions for name, topic in found.items()})
             yield reader
-    except TopicAuthorizationFailedError as error:
-        raise TopicError(f"this user may not read {error}; grant READ on it") from error
     except KafkaError as error:
-        raise unreachable(settings, error) from error
+        raise lacking(error, "read") or unreachable(settings, error) from error
 
 
 async def open_letters(

@@ -24,6 +24,7 @@ from worker.delivery.replay.notes import Note
 from worker.delivery.replay.selection import Target
 from worker.errors import DeliveryError, UnreachableError
 from worker.records import OutputRecord
+from worker.security import lacking
 from worker.settings import Codec
 
 MAX_BATCH_BYTES = 256 * 1024
@@ -108,9 +109,9 @@ class ReplayTransactions:
         except KafkaError as error:
             if any(isinstance(cause, _TAKEN_OVER) for cause in _causes(error)):
                 raise DeliveryError("another replay of the same dead letters has taken over") from error
-            raise DeliveryError(
-                f"{target} or {self._notes_topic} does not take what is replayed ({error!r}); check the topics, their"
-                " settings, and the rights of this user"
+            raise next(filter(None, map(lacking, _causes(error))), None) or DeliveryError(
+                f"{target} or {self._notes_topic} does not take what is replayed ({error!r}); check the topics and"
+                " their settings"
             ) from error
 
     async def _abort(self) -> None:
