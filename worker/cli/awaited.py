@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from worker.cli.consume import POLL_S, dead_letter_members, reader
-from worker.cli.kafka import started
+from worker.cli.kafka import may_read, started
 from worker.delivery.outputs import SOURCE_HEADER
 from worker.errors import UnansweredError
 from worker.settings import Settings
@@ -60,7 +60,7 @@ async def results_from_now(settings: Settings, layout: TopicLayout) -> AsyncIter
 
     places = [TopicPartition(settings.output_topic, number) for number in range(layout.output_partitions)]
     places += [TopicPartition(settings.dead_letter_topic, number) for number in range(layout.dead_letter_partitions)]
-    async with started(reader(settings), settings) as consumer:
+    async with started(reader(settings), settings) as consumer, may_read():
         consumer.assign(places)
         await consumer.seek_to_end(*places)
         await asyncio.gather(*map(consumer.position, places))

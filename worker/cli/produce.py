@@ -101,6 +101,7 @@ async def _send_through(settings: Settings, value: bytes, wait_s: float) -> Cons
 
     from worker.cli.awaited import results_from_now
     from worker.cli.kafka import impatient, started
+    from worker.security import lacking
     from worker.topics import ensure_topics
 
     layout = await ensure_topics(impatient(settings))
@@ -108,7 +109,9 @@ async def _send_through(settings: Settings, value: bytes, wait_s: float) -> Cons
         try:
             sent = await producer.send_and_wait(settings.input_topic, value)
         except KafkaError as error:
-            raise DeliveryError(f"{settings.input_topic}: the broker did not take the event ({error})") from error
+            raise lacking(error, topic=settings.input_topic) or DeliveryError(
+                f"{settings.input_topic}: the broker did not take the event ({error})"
+            ) from error
         return await results.of(f"{sent.topic}/{sent.partition}/{sent.offset}", wait_s)
 
 
