@@ -126,7 +126,8 @@ def test_a_review_that_nobody_classifies_is_one_error_with_its_place(shell: Shel
     result = shell.produce("--text", "good film", "--wait", "0.5")
     assert (result.exit_code, result.stdout) == (11, "")
     (record,) = shell.produced()
-    assert result.stderr.startswith(
+    # aiokafka may warn before it that the leaders of new topics are not known yet.
+    assert result.stderr.splitlines()[-1].startswith(
         f"error: {record.topic}/{record.partition}/{record.offset} has no result after 0.5 s"
     )
 
@@ -200,7 +201,7 @@ def test_a_sound_environment_passes_the_check(shell: Shell):
     topics = ["--input-topic", names.input, "--output-topic", names.output, "--dead-letter-topic", names.dead_letters]
     result = CliRunner().invoke(commands, ["check", "--bootstrap-servers", shell.servers, "--port", "0", *topics])
     assert result.exit_code == 0, result.stdout
-    assert [line.split()[0] for line in result.stdout.splitlines()] == ["ok"] * 6
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["ok"] * 7
     assert f"{names.input} (2 partitions)" in result.stdout
 
 
