@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from conftest import TopicNames
 
+from worker.errors import ExitCode
+
 RESOURCES = {"topic": 2, "group": 3, "transactional id": 5}
 OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}
 LITERAL, PREFIXED = 3, 4
@@ -74,6 +76,16 @@ OF_THE_WORKER = (*EXACTLY_ONCE, CREATE_TOPICS, *OPTIONAL)
 """The rows of the first table."""
 OF_COMMANDS = (*REPLAY, READ_OUTPUT)
 """The rows of the second one."""
+
+ENDS_WITH = {
+    READ_INPUT: ExitCode.TOPIC,
+    WRITE_OUTPUT: ExitCode.TOPIC,
+    WRITE_DEAD_LETTERS: ExitCode.TOPIC,
+    READ_GROUP: ExitCode.ACCESS,
+    WRITE_TRANSACTIONS: ExitCode.DELIVERY,
+    CREATE_TOPICS: ExitCode.TOPIC,
+}
+"""How a worker ends that lacks one of them."""
 
 
 def needed(names: TopicNames, guarantee: str) -> list[Right]:

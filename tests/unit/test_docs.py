@@ -16,6 +16,7 @@ from typing import Any
 import click
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
+from kafka_rights import ENDS_WITH, OF_COMMANDS, OF_THE_WORKER
 from prometheus_client.metrics import MetricWrapperBase
 
 import worker
@@ -151,6 +152,16 @@ def test_the_table_of_exit_codes_is_the_enum() -> None:
 def test_the_readme_knows_every_exit_code() -> None:
     shown = [int(cell) for row in rows(README, "code") for cell in row[::2]]
     assert sorted(shown) == sorted(map(int, ExitCode))
+
+
+def test_the_tables_of_rights_are_those_that_tests_take_away() -> None:
+    of_the_worker = rows(DOCS / "security.md", "resource")
+    assert [tuple(cells[:2]) for cells in of_the_worker] == [right.cells for right in OF_THE_WORKER]
+    for right, (*_, without) in zip(OF_THE_WORKER, of_the_worker, strict=True):
+        code = re.match(r"(?:exit code )?(\d+)", without)
+        assert (int(code[1]) if code else None) == ENDS_WITH.get(right), without
+    of_commands = rows(DOCS / "security.md", "resource of a command")
+    assert [tuple(cells[:2]) for cells in of_commands] == [right.cells for right in OF_COMMANDS]
 
 
 def test_the_table_of_reasons_is_the_enum() -> None:
