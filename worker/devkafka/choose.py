@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 from worker.devkafka import artefacts, external
 from worker.devkafka.cluster import Cluster, DevKafkaError, Kind, Say
@@ -45,6 +45,7 @@ def kafka_cluster(
     *,
     kind: Kind | None = None,
     properties: Mapping[str, str] | None = None,
+    client_options: Mapping[str, Any] | None = None,
     cache: Path | None = None,
     say: Say = ...,
 ) -> AbstractContextManager[Cluster]: ...
@@ -55,6 +56,7 @@ def kafka_cluster(
     *,
     kind: Kind | None = None,
     properties: Overrides | None = None,
+    client_options: Mapping[str, Any] | None = None,
     cache: Path | None = None,
     say: Say = lambda line: None,
 ) -> AbstractContextManager[Cluster]:
@@ -62,15 +64,16 @@ def kafka_cluster(
 
     Without `kind` it is the configured one (``KAFKA_BOOTSTRAP_SERVERS``), else a container, else local brokers.
     ``kind="local"`` forces brokers of our own, which may be killed. `properties` are broker settings for a cluster
-    that is started here; for brokers of our own they may be a function from the `Node` to its settings. Downloads are
-    kept in `cache`; `say` is told about what takes long.
+    that is started here; for brokers of our own they may be a function from the `Node` to its settings. The configured
+    one may ask for more than an address: `client_options` are aiokafka's arguments for it. Downloads are kept in
+    `cache`; `say` is told about what takes long.
     Raises ValueError for another number of brokers than 1 or 3, and DevKafkaError when there is no Kafka to be had.
     """
     if brokers not in SIZES:
         raise ValueError(f"a cluster has {' or '.join(map(str, SIZES))} brokers, not {brokers}")
     chosen = kind or choose(os.environ, brokers, external.docker_answers)
     if chosen == "configured":
-        return _configured(os.environ.get(SERVERS_VARIABLE, "").strip(), brokers)
+        return _configured(os.environ.get(SERVERS_VARIABLE, "").strip(), brokers, client_options)
     folder = cache or artefacts.cache_folder(os.environ, Path.home())
     if chosen == "local":
         return _local(folder, brokers, properties or {}, say)
@@ -80,10 +83,10 @@ def kafka_cluster(
 
 
 @contextmanager
-def _configured(servers: str, brokers: int) -> Iterator[Cluster]:
+def _configured(servers: str, brokers: int, client_options: Mapping[str, Any] | None) -> Iterator[Cluster]:
     if not servers:
         raise DevKafkaError(f"no Kafka is configured: set {SERVERS_VARIABLE}")
-    cluster = Cluster("configured", servers, brokers)
+    cluster = Cluster("configured", servers, brokers, client_options)
     cluster.wait_ready()
     yield cluster
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from worker.devkafka import readiness
 from worker.errors import ExitCode, FatalError
@@ -24,16 +24,21 @@ class DevKafkaError(FatalError):
 class Cluster:
     """A Kafka cluster that answers."""
 
-    def __init__(self, kind: Kind, bootstrap_servers: str, brokers: int) -> None:
+    def __init__(
+        self, kind: Kind, bootstrap_servers: str, brokers: int, client_options: Mapping[str, Any] | None = None
+    ) -> None:
         self.kind: Kind = kind
         self.bootstrap_servers = bootstrap_servers
         """``host:port``, separated by commas."""
         self.brokers = brokers
         """How many brokers were asked for; a configured cluster may have more."""
+        self._client_options = client_options
 
     def wait_ready(self, timeout_s: float = 30.0) -> None:
         """Block until as many brokers as asked for are in the cluster's own metadata; raises DevKafkaError."""
-        seen = readiness.wait(self.bootstrap_servers, lambda ids: len(ids) >= self.brokers, timeout_s)
+        seen = readiness.wait(
+            self.bootstrap_servers, lambda ids: len(ids) >= self.brokers, timeout_s, client_options=self._client_options
+        )
         if seen is None:
             raise DevKafkaError(f"no Kafka answers at {self.bootstrap_servers} within {timeout_s:g} s")
         if len(seen) < self.brokers:

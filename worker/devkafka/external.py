@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError as ClientError
@@ -13,9 +15,10 @@ DOCKER_TIMEOUT_S = 3
 CONTAINER_TIMEOUT_S = 120
 
 
-async def broker_ids(bootstrap_servers: str) -> set[int]:
+async def broker_ids(bootstrap_servers: str, client_options: Mapping[str, Any]) -> set[int]:
     """Ids of the brokers in the cluster's metadata; raises ClientError or OSError when there is no answer."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=3_000)
+    options = {**client_options, "bootstrap_servers": bootstrap_servers}
+    admin = AIOKafkaAdminClient(**options, request_timeout_ms=3_000)
     try:
         await admin.start()
         return {broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]}

@@ -11,7 +11,10 @@ from oauth_tokens import TokenEndpoint
 from secured_kafka import PASSWORD, USER, SecuredKafka
 from worker_process import Workers
 
+from worker import settings as worker_settings
+from worker.devkafka import kafka_cluster
 from worker.errors import ExitCode
+from worker.security import client_options
 
 REVIEWS = 40
 
@@ -72,3 +75,10 @@ async def test_a_worker_classifies_by(
     assert password not in said
     if way == "a token end point":
         assert endpoint.requests == [{"grant_type": "client_credentials", "scope": "kafka"}]  # for all its clients
+
+
+async def test_a_configured_kafka_may_ask_for_a_password(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = client_options(worker_settings.Settings(**access.plain()))
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", access.kafka.at("SASL"))
+    with kafka_cluster(kind="configured", client_options=options) as cluster:
+        assert cluster.bootstrap_servers == access.kafka.at("SASL")

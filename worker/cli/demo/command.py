@@ -10,6 +10,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -25,10 +26,12 @@ from worker.cli.described import described_settings
 from worker.cli.options import SettingsCommand, read_settings, setting_options
 from worker.errors import FatalError
 from worker.logs import configure_logging
-from worker.settings import Settings
+from worker.settings import SecuritySettings, Settings
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
+
+    from worker.devkafka import Cluster
 
 SILENCE_S = 60.0
 """Without a result for so long the demo gives up."""
@@ -67,17 +70,22 @@ def command(context: click.Context, count: int | None, keep: bool) -> None:
         _demo(settings, count or len(built_in_reviews()), keep=keep)
 
 
-def _demo(settings: Settings, count: int, *, keep: bool) -> None:
+def _kafka(settings: Settings) -> AbstractContextManager[Cluster]:
     from worker.devkafka import kafka_cluster
+    from worker.security import client_options
 
-    with tempfile.TemporaryDirectory(prefix="reviews-demo-") as folder, kafka_cluster(say=_say) as cluster:
+    return kafka_cluster(client_options=client_options(settings), say=_say)
+
+
+def _demo(settings: Settings, count: int, *, keep: bool) -> None:
+    with tempfile.TemporaryDirectory(prefix="reviews-demo-") as folder, _kafka(settings) as cluster:
         foreign = cluster.kind == "configured"
         chosen = settings.model_copy(
             update={
                 "bootstrap_servers": cluster.bootstrap_servers,
                 "host": "127.0.0.1",
                 "port": _free_port(),
-                **(_own_names() if foreign else {}),
+                **(_own_names() if foreign else _no_security()),
             }
         )
         log = Path(folder) / "worker.log"
@@ -213,6 +221,11 @@ def _own_names() -> dict[str, str]:
     """Names that nothing else uses on somebody's Kafka."""
     prefix = f"demo-{uuid.uuid4().hex[:8]}"
     return {name: f"{prefix}.{name.removesuffix('_topic')}" for name in _OWN_NAMES}
+
+
+def _no_security() -> dict[str, object]:
+    """A Kafka that is started here asks for none, whatever is set."""
+    return {name: SecuritySettings.model_fields[name].default for name in SecuritySettings.model_fields}
 
 
 async def _delete_topics(settings: Settings) -> None:
