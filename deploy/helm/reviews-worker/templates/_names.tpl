@@ -52,10 +52,21 @@ labels:
 {{- end }}
 
 {{- define "reviews-worker.image" -}}
-{{- $variant := ternary "cuda" "cpu" (eq "true" (include "reviews-worker.hasGpu" .)) -}}
+{{- include "reviews-worker.imageOf" (list . (ternary "cuda" "cpu" (eq "true" (include "reviews-worker.hasGpu" .)))) -}}
+{{- end }}
+
+{{- /* Of the job and the test: they compute nothing, so gigabytes of CUDA are not waited for. */}}
+{{- define "reviews-worker.commandImage" -}}
+{{- include "reviews-worker.imageOf" (list . "cpu") -}}
+{{- end }}
+
+{{- define "reviews-worker.imageOf" -}}
+{{- $variant := index . 1 -}}
+{{- with index . 0 -}}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
 {{- else -}}
 {{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default (printf "%s-%s" .Chart.AppVersion $variant)) -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
