@@ -1,3 +1,12 @@
+{{- /* How an update goes. Numbers from values may be empty, and 0 counts. */}}
+{{- define "reviews-worker.maxSurge" -}}
+{{- toString .Values.workload.maxSurge | default (ternary "0" "1" (eq "true" (include "reviews-worker.hasGpu" .))) -}}
+{{- end }}
+
+{{- define "reviews-worker.maxUnavailable" -}}
+{{- toString .Values.workload.maxUnavailable | default (ternary "1" "0" (eq "true" (include "reviews-worker.hasGpu" .))) -}}
+{{- end }}
+
 {{- define "reviews-worker.maxReplicas" -}}
 {{- .Values.scaling.max | default .Values.kafka.inputPartitions -}}
 {{- end }}
