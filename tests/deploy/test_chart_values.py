@@ -42,6 +42,7 @@ def nested(path: str, value: Any) -> dict[str, Any]:
         ("topics.replication", 0, "/topics/replication"),
         ("metrics.port", 80, "minimum"),
         ("gpu.resource", "amd.com/gpu", "does not match pattern"),
+        ("fullnameOverride", "My_Worker", "does not match pattern"),
         ("image.digest", "latest", "does not match pattern"),
         ("replicas", 3, "'replicas' not allowed"),
     ],
