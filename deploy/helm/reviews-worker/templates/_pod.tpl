@@ -99,15 +99,21 @@ spec:
       {{- end }}
       ports:
         - {name: metrics, containerPort: {{ .Values.metrics.port }}, protocol: TCP}
+      {{- with .Values.probes.startup }}
       startupProbe:
         httpGet: {path: /healthz, port: metrics}
-        {{- toYaml .Values.probes.startup | nindent 8 }}
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .Values.probes.liveness }}
       livenessProbe:
         httpGet: {path: /healthz, port: metrics}
-        {{- toYaml .Values.probes.liveness | nindent 8 }}
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .Values.probes.readiness }}
       readinessProbe:
         httpGet: {path: /readyz, port: metrics}
-        {{- toYaml .Values.probes.readiness | nindent 8 }}
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       resources:
         {{- include "reviews-worker.resources" . | nindent 8 }}
       volumeMounts:
