@@ -15,6 +15,8 @@ from helm_chart import CASES, CHART, Object, case, case_name, environment_of, ob
 
 from worker.cli.described import described_settings
 from worker.cli.loading import load_settings, unknown_variables
+from worker.delivery import publisher
+from worker.faust_app import service
 from worker.settings import ENVIRONMENT_PREFIX, Settings
 
 FOREIGN = {"OTEL_EXPORTER_OTLP_ENDPOINT", "KRB5_CLIENT_KTNAME", "KRB5_CONFIG", "KRB5CCNAME"}
@@ -85,12 +87,16 @@ def test_each_setting_has_exactly_one_place_in_the_values() -> None:
             found = found[part]
 
 
-@pytest.mark.parametrize(("grace_period_s", "seconds"), [(None, 45), (40.5, 61), (300, 320)])
-def test_the_pod_has_twenty_seconds_more_than_the_drain(grace_period_s: float | None, seconds: int) -> None:
+@pytest.mark.parametrize("traces", [False, True])
+@pytest.mark.parametrize("grace_period_s", [None, 40.5, 300])
+def test_the_pod_has_the_time_that_a_stop_takes_at_the_longest(grace_period_s: float | None, traces: bool) -> None:
     settings = {} if grace_period_s is None else {"grace_period_s": grace_period_s}
-    template = pod_template(objects_of(settings=settings))
-    assert template["spec"]["terminationGracePeriodSeconds"] == seconds
-    assert seconds == math.ceil(grace_period_s or Settings.model_fields["grace_period_s"].default) + 20
+    tracing = {"enabled": traces, "endpoint": "http://collector:4318"}
+    template = pod_template(objects_of(settings=settings, tracing=tracing))
+    drain_s = math.ceil(grace_period_s or Settings.model_fields["grace_period_s"].default)
+    after_s = service.REVOCATION_FLUSH_S + service.LAST_COMMIT_S + service.STOP_TIMEOUT_S + publisher.STOP_TIMEOUT_S
+    spans_s = service.LAST_SPANS_S if traces else 0
+    assert 0 <= template["spec"]["terminationGracePeriodSeconds"] - (drain_s + after_s + spans_s) <= 5
 
 
 def mounted_files(template: Object) -> set[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from deploy_tools import tool
-from helm_chart import CHART, problems, rendered
+from helm_chart import CHART, case, problems, rendered
 
 
 def nested(path: str, value: Any) -> dict[str, Any]:
@@ -42,6 +42,7 @@ def nested(path: str, value: Any) -> dict[str, Any]:
         ("topics.replication", 0, "/topics/replication"),
         ("metrics.port", 80, "minimum"),
         ("gpu.resource", "amd.com/gpu", "does not match pattern"),
+        ("fullnameOverride", "My_Worker", "does not match pattern"),
         ("image.digest", "latest", "does not match pattern"),
         ("replicas", 3, "'replicas' not allowed"),
     ],
@@ -109,6 +110,16 @@ FITTING_TLS = {"securityProtocol": "SSL"}
         ({"scaling": {"kind": "hpa", "min": 4, "max": 3}}, "scaling.min=4 is more than scaling.max=3"),
         ({"scaling": {"kind": "hpa", "min": 0}}, "scaling.kind=hpa needs scaling.min of 1 or more"),
         ({"scaling": {"kind": "hpa"}, "gpu": {"enabled": True}}, "with a GPU needs scaling.hpa.metrics"),
+        ({"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels: app.kubernetes.io/name belongs to the chart"),
+        ({"commonLabels": {"app.kubernetes.io/instance": "x"}}, "commonLabels: app.kubernetes.io/instance belongs"),
+        ({"workload": {"maxSurge": 0}}, "workload.maxSurge and workload.maxUnavailable are both 0"),
+        ({"workload": {"maxUnavailable": "0%"}, "gpu": {"enabled": True}}, "are both 0"),
+        ({"tracing": {"enabled": True}}, "tracing.enabled needs tracing.endpoint"),
+        (
+            {"scaling": {"kind": "hpa"}, "resources": {"requests": {"cpu": 2}, "limits": {"cpu": "2"}}},
+            "cpuUtilization=120 is never reached where request and limit of the CPU are both 2",
+        ),
+        ({"scaling": {"kind": "hpa"}, "resources": {"requests": {"cpu": None}}}, "needs resources.requests.cpu"),
         ({"scaling": {"kind": "keda", "keda": {"by": "drainTime"}}}, "drainTime needs scaling.keda.prometheusServer"),
         (
             {"scaling": {"kind": "keda", "min": 0, "keda": {"by": "drainTime", "prometheusServer": "http://p:9090"}}},
@@ -133,6 +144,27 @@ FITTING_TLS = {"securityProtocol": "SSL"}
 )
 def test_values_that_do_not_fit_together_are_refused_with_what_to_do(values: dict[str, Any], message: str) -> None:
     assert message in problems(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {
+            "tracing": {"enabled": True},
+            "extraEnv": [{"name": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "value": "http://collector:4318/v1/traces"}],
+        },
+        {
+            "scaling": {"kind": "hpa", "hpa": {"cpuUtilization": 70}},
+            "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "2"}},
+        },
+        {"workload": {"maxSurge": 0, "maxUnavailable": "50%"}},
+        {"workload": {"kind": "StatefulSet", "maxSurge": 0}},
+    ],
+    ids=str,
+)
+def test_values_that_do_fit_are_taken(values: dict[str, Any]) -> None:
+    answer = rendered(case("default"), more=values)
+    assert answer.code == 0, answer.errors
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:

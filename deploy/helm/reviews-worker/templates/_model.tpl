@@ -66,4 +66,7 @@ emptyDir:
     {{- if $hub.token.secret }}
     - {name: hub-token, mountPath: {{ include "reviews-worker.folder" "hub-token" }}, readOnly: true}
     {{- end }}
+    {{- with .Values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end }}

@@ -2,15 +2,16 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 52 | trimSuffix "-" -}}
 {{- end }}
 
-{{- /* At most 52 characters, so that the longest suffix fits into 63. */}}
+{{- /* At most 52 characters, so that the longest suffix fits into 63; a dot, which a release may have, is none of a Service. */}}
 {{- define "reviews-worker.fullname" -}}
 {{- $name := include "reviews-worker.name" . -}}
+{{- $release := .Release.Name | replace "." "-" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
-{{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else if contains $name $release -}}
+{{- $release | trunc 52 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- printf "%s-%s" $release $name | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 {{- end }}
 
@@ -52,10 +53,21 @@ labels:
 {{- end }}
 
 {{- define "reviews-worker.image" -}}
-{{- $variant := ternary "cuda" "cpu" (eq "true" (include "reviews-worker.hasGpu" .)) -}}
+{{- include "reviews-worker.imageOf" (list . (ternary "cuda" "cpu" (eq "true" (include "reviews-worker.hasGpu" .)))) -}}
+{{- end }}
+
+{{- /* Of the job and the test: they compute nothing, so gigabytes of CUDA are not waited for. */}}
+{{- define "reviews-worker.commandImage" -}}
+{{- include "reviews-worker.imageOf" (list . "cpu") -}}
+{{- end }}
+
+{{- define "reviews-worker.imageOf" -}}
+{{- $variant := index . 1 -}}
+{{- with index . 0 -}}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
 {{- else -}}
 {{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default (printf "%s-%s" .Chart.AppVersion $variant)) -}}
+{{- end -}}
 {{- end -}}
 {{- end }}

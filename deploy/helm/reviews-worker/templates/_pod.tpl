@@ -15,26 +15,45 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
+{{- /* Where the job and the test run: where the workers do, except that they need no node with a GPU. */}}
+{{- define "reviews-worker.commandPlacement" -}}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if not (include "reviews-worker.hasGpu" .) }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "reviews-worker.containerBasics" -}}
-image: {{ include "reviews-worker.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
 {{- end }}
 
-{{- define "reviews-worker.kafkaMounts" -}}
+{{- define "reviews-worker.sharedMounts" -}}
 - {name: tmp, mountPath: /tmp}
 {{- range $name, $_ := include "reviews-worker.kafkaSources" . | fromYaml }}
 - {name: {{ $name }}, mountPath: {{ include "reviews-worker.folder" $name }}, readOnly: true}
 {{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
-{{- define "reviews-worker.kafkaVolumes" -}}
+{{- define "reviews-worker.sharedVolumes" -}}
 - name: tmp
   emptyDir: {sizeLimit: 256Mi}
 {{- range $name, $source := include "reviews-worker.kafkaSources" . | fromYaml }}
 - name: {{ $name }}
   {{- toYaml $source | nindent 2 }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
@@ -70,6 +89,7 @@ spec:
   {{- end }}
   containers:
     - name: worker
+      image: {{ include "reviews-worker.image" . }}
       {{- include "reviews-worker.containerBasics" . | nindent 6 }}
       args: [run]
       envFrom:
@@ -79,27 +99,30 @@ spec:
       {{- end }}
       ports:
         - {name: metrics, containerPort: {{ .Values.metrics.port }}, protocol: TCP}
+      {{- with .Values.probes.startup }}
       startupProbe:
         httpGet: {path: /healthz, port: metrics}
-        {{- toYaml .Values.probes.startup | nindent 8 }}
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .Values.probes.liveness }}
       livenessProbe:
         httpGet: {path: /healthz, port: metrics}
-        {{- toYaml .Values.probes.liveness | nindent 8 }}
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .Values.probes.readiness }}
       readinessProbe:
         httpGet: {path: /readyz, port: metrics}
-        {{- toYaml .Values.probes.readiness | nindent 8 }}
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       resources:
         {{- include "reviews-worker.resources" . | nindent 8 }}
       volumeMounts:
-        {{- include "reviews-worker.kafkaMounts" . | nindent 8 }}
+        {{- include "reviews-worker.sharedMounts" . | nindent 8 }}
         {{- if include "reviews-worker.modelSource" . }}
         - {name: model, mountPath: /models, readOnly: true}
         {{- end }}
-        {{- with .Values.extraVolumeMounts }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
   volumes:
-    {{- include "reviews-worker.kafkaVolumes" . | nindent 4 }}
+    {{- include "reviews-worker.sharedVolumes" . | nindent 4 }}
     {{- with include "reviews-worker.modelSource" . }}
     - name: model
       {{- . | nindent 6 }}
@@ -111,9 +134,6 @@ spec:
         defaultMode: 0440
         items:
           - {key: {{ .Values.model.hub.token.key }}, path: token}
-    {{- end }}
-    {{- with .Values.extraVolumes }}
-    {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end }}
 

@@ -1,3 +1,12 @@
+{{- /* How an update goes. Numbers from values may be empty, and 0 counts. */}}
+{{- define "reviews-worker.maxSurge" -}}
+{{- toString .Values.workload.maxSurge | default (ternary "0" "1" (eq "true" (include "reviews-worker.hasGpu" .))) -}}
+{{- end }}
+
+{{- define "reviews-worker.maxUnavailable" -}}
+{{- toString .Values.workload.maxUnavailable | default (ternary "1" "0" (eq "true" (include "reviews-worker.hasGpu" .))) -}}
+{{- end }}
+
 {{- define "reviews-worker.maxReplicas" -}}
 {{- .Values.scaling.max | default .Values.kafka.inputPartitions -}}
 {{- end }}
@@ -34,10 +43,36 @@ without SASL. */}}
 {{- end -}}
 {{- end }}
 
-{{- /* Seconds until the lag is worked off at the rate of all workers together. A partition counts once, whoever reports it,
-and an idle group drains at once. */}}
+{{- /* Seconds that the slowest worker needs for its lag, by its own measure. */}}
 {{- define "reviews-worker.drainQuery" -}}
-{{- $pods := printf "namespace=%q,pod=~%q" .Release.Namespace (printf "%s-.+" (include "reviews-worker.fullname" .)) -}}
-sum(max by (partition) (reviews_worker_lag{ {{- $pods -}} }))
-/ clamp_min(sum(rate(reviews_worker_events_out_total{ {{- $pods -}} }[{{ .Values.scaling.keda.rateWindow }}])), 0.1)
+max(reviews_worker_drain_seconds{ {{- include "reviews-worker.ownSeries" . -}} })
+{{- end }}
+
+{{- /* Metadata of KEDA's trigger, as YAML; KEDA takes strings only. */}}
+{{- define "reviews-worker.triggerMetadata" -}}
+{{- $keda := .Values.scaling.keda -}}
+{{- if eq $keda.by "drainTime" -}}
+serverAddress: {{ $keda.prometheusServer | quote }}
+query: {{ include "reviews-worker.drainQuery" . | quote }}
+threshold: {{ $keda.drainSeconds | toJson | quote }}
+# Workers that Prometheus hears nothing of are no workers without lag: the number stays as it is.
+ignoreNullValues: "false"
+{{- else -}}
+bootstrapServers: {{ .Values.kafka.bootstrapServers | quote }}
+consumerGroup: {{ .Values.kafka.group | quote }}
+topic: {{ .Values.kafka.inputTopic | quote }}
+lagThreshold: {{ $keda.lagThreshold | int | quote }}
+activationLagThreshold: {{ $keda.activationLagThreshold | int | quote }}
+offsetResetPolicy: {{ ternary "latest" "earliest" (eq false .Values.settings.from_beginning) }}
+allowIdleConsumers: "false"
+limitToPartitionsWithLag: {{ $keda.limitToPartitionsWithLag | quote }}
+version: {{ $keda.kafkaVersion | quote }}
+tls: {{ ternary "enable" "disable" (eq "true" (include "reviews-worker.hasTls" .)) }}
+unsafeSsl: {{ $keda.unsafeSsl | quote }}
+{{- with include "reviews-worker.kedaSasl" . }}
+{{- if ne . "none" }}
+sasl: {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}

@@ -75,7 +75,8 @@ OTEL_EXPORTER_OTLP_ENDPOINT: {{ .Values.tracing.endpoint | quote }}
 {{- end }}
 {{- end }}
 
-{{- /* How long a stop may take in seconds: the drain, and 20 s for the last acknowledgements and commits. */}}
+{{- /* How long a stop may take in seconds: the drain; 25 for the last acknowledgements (3), the last commit (3), leaving the
+group (10), the producer (5) and the process itself, each at its longest; and 3 for the last spans. */}}
 {{- define "reviews-worker.terminationGracePeriodSeconds" -}}
-{{- add (.Values.settings.grace_period_s | default 25 | ceil | int) 20 -}}
+{{- add (.Values.settings.grace_period_s | default 25 | ceil | int) 25 (ternary 3 0 .Values.tracing.enabled) -}}
 {{- end }}

@@ -4,6 +4,7 @@
 {{- include "reviews-worker.settingsProblems" . }}
 {{- include "reviews-worker.modelProblems" . }}
 {{- include "reviews-worker.topicProblems" . }}
+{{- include "reviews-worker.podProblems" . }}
 {{- include "reviews-worker.scalingProblems" . }}
 {{- end }}
 
@@ -99,6 +100,28 @@ topics.mode=job runs before the Secrets of externalSecrets exist: take topics.mo
 {{- end }}
 {{- end }}
 
+{{- define "reviews-worker.podProblems" -}}
+{{- $own := include "reviews-worker.selectorLabels" . | fromYaml -}}
+{{- range $place, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels }}
+{{- range $name, $_ := $labels }}
+{{- if hasKey $own $name }}
+{{ $place }}: {{ $name }} belongs to the chart, which finds its pods and objects by it
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $updates := list (include "reviews-worker.maxSurge" .) (include "reviews-worker.maxUnavailable" .) -}}
+{{- if and (eq .Values.workload.kind "Deployment") (eq "0 0" (join " " $updates | replace "%" "")) }}
+workload.maxSurge and workload.maxUnavailable are both 0, and no pod could ever be replaced: let one of them be 1
+{{- end }}
+{{- $named := list "OTEL_EXPORTER_OTLP_ENDPOINT" "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" -}}
+{{- range .Values.extraEnv }}
+{{- if has .name $named }}{{ $named = list }}{{ end }}
+{{- end }}
+{{- if and .Values.tracing.enabled (not .Values.tracing.endpoint) $named }}
+tracing.enabled needs tracing.endpoint, where the traces go
+{{- end }}
+{{- end }}
+
 {{- define "reviews-worker.scalingProblems" -}}
 {{- $scaling := .Values.scaling -}}
 {{- $partitions := int .Values.kafka.inputPartitions -}}
@@ -119,6 +142,15 @@ scaling.kind=hpa needs scaling.min of 1 or more; only keda goes down to 0
 {{- end }}
 {{- if and (eq $scaling.kind "hpa") (include "reviews-worker.hasGpu" .) (not $scaling.hpa.metrics) }}
 scaling.kind=hpa with a GPU needs scaling.hpa.metrics: the CPU says little about a GPU
+{{- end }}
+{{- if and (eq $scaling.kind "hpa") (not $scaling.hpa.metrics) }}
+{{- $request := get (.Values.resources.requests | default dict) "cpu" | toString }}
+{{- $limit := get (.Values.resources.limits | default dict) "cpu" | toString }}
+{{- if not $request }}
+scaling.kind=hpa needs resources.requests.cpu, which the use of the CPU is a share of
+{{- else if and (eq $request $limit) (ge (int $scaling.hpa.cpuUtilization) 100) }}
+scaling.hpa.cpuUtilization={{ int $scaling.hpa.cpuUtilization }} is never reached where request and limit of the CPU are both {{ $limit }}: take 70, for example
+{{- end }}
 {{- end }}
 {{- if eq $scaling.kind "keda" }}
 {{- if eq $scaling.keda.by "drainTime" }}
