@@ -20,6 +20,8 @@ from kafka_rights import ENDS_WITH, OF_COMMANDS, OF_THE_WORKER
 from prometheus_client.metrics import MetricWrapperBase
 
 import worker
+from tests.chaos.scenario import SCENARIOS
+from tests.chaos.scenarios import load_all
 from worker.cli.commands import COMMANDS, commands
 from worker.cli.described import described_settings
 from worker.cli.dlq.commands import COMMANDS as DLQ_COMMANDS
@@ -188,7 +190,8 @@ def test_the_health_lines_are_those_of_the_code() -> None:
 def test_every_setting_that_is_named_exists(path: Path) -> None:
     metrics = metric_names()
     known = {*Settings.model_fields, *(reason.value for reason in Reason), *(stage.value for stage in Stage)}
-    known |= NO_SETTINGS | metrics | {code.name for code in ExitCode}
+    load_all()
+    known |= NO_SETTINGS | metrics | {code.name for code in ExitCode} | SCENARIOS.keys()
     variables = {variable for setting in described_settings() for variable in setting.variables}
     for variable in re.findall(rf"{ENVIRONMENT_PREFIX}[A-Z][A-Z_]*", text_of(path)):
         assert variable in variables, f"{path.name} names {variable}"
