@@ -76,8 +76,8 @@ def _of_sasl(error: BaseException, options: Options) -> tuple[bool, str] | None:
     if type(error).__module__.startswith("gssapi"):
         passes = getattr(error, "min_code", 0) in NO_KDC
         return not passes, f"GSSAPI failed ({' '.join(str(error).split())}); check keytab, KRB5_CONFIG and the KDC"
-    if isinstance(error, ValueError) and not isinstance(error, ssl.SSLError) and mechanism:
-        return True, f"the broker does not know the password of {_who(options)} either, or is none ({error})"
+    if type(error) is ValueError and str(mechanism).startswith("SCRAM"):  # aiokafka's word for a wrong signature
+        return True, f"the broker does not prove that it knows the password of {_who(options)} ({error})"
     return None
 
 
