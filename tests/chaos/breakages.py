@@ -11,6 +11,7 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 from tests.chaos.patching import by_name, replace
 from worker.delivery.collector import RecordCollector
 from worker.delivery.transactional_collector import TransactionalCollector
+from worker.faust_app.start_offsets import start_offsets
 from worker.faust_app.transport import ConsumerThread
 from worker.inference import BatchRunner
 from worker.offsets import OffsetTracker
@@ -211,10 +212,10 @@ def no_fencing() -> None:
         async def read_and_then_fence(self: ConsumerThread, generation: int, assigned: Any) -> None:
             membership = self._host.membership
             partitions = [KafkaPartition(tp.topic, tp.partition) for tp in assigned]
-            start_offsets = await self._start_offsets(partitions)
-            await self._on_worker_loop(membership.take_over(list(start_offsets)))
+            start = await start_offsets(self._ensure_consumer(), partitions, from_beginning=True)
+            await self._on_worker_loop(membership.take_over(list(start)))
             if generation == self.generation:
-                await self._on_worker_loop(_call(membership.assigned, generation, start_offsets))
+                await self._on_worker_loop(_call(membership.assigned, generation, start))
 
         return read_and_then_fence
 
