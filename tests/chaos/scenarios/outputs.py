@@ -108,7 +108,8 @@ async def output_forbidden(stage: Stage) -> None:
         stage.promise(code == ExitCode.DELIVERY, f"the worker ends with {ExitCode.DELIVERY} (it was {code})")
         errors = worker.errors
         stage.promise(len(errors) == 1, f"one line says why (there are {len(errors)}: {errors[:3]})")
-        stage.promise(any("rights" in line for line in errors), f"the line names the rights ({errors[:1]})")
+        wanted = f"{stage.names.output}: this worker's user may not write the topic; grant Write on it"
+        stage.promise(any(wanted in line for line in errors), f"the line names the right ({errors[:1]})")
         await allow_writing(stage.servers, stage.names.output)
         stage.note("topics", "everybody may write to the output topic")
         await stage.start_workers("worker 2")
