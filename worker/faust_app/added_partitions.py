@@ -64,8 +64,4 @@ class AddedPartitions:
 
     def _settled(self) -> bool:
         subscription = self._coordinator._subscription.subscription
-        return (
-            subscription is not None
-            and subscription.assignment is not None
-            and not self._coordinator._rejoin_needed_fut.done()
-        )
+        return subscription is not None and not self._coordinator.need_rejoin(subscription)

@@ -88,9 +88,6 @@ def build_app(settings: Settings, membership: Membership, intake: Intake) -> Fau
         # committed offset that retention has overtaken would skip everything that is left.
         consumer_auto_offset_reset="earliest",
         store="memory://",
-        # There are no tables. With standbys for them Faust shares partitions out with its own assignor, which may leave
-        # a member without any; without, round robin.
-        table_standby_replicas=0,
         stream_buffer_maxsize=BUFFERED_CHUNKS,
         stream_recovery_delay=0.0,
         stream_wait_empty=False,

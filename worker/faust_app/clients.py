@@ -15,8 +15,8 @@ FETCH_MAX_WAIT_MS = 1500
 def new_consumer(conf: Any, client_options: Mapping[str, Any], *, read_committed: bool) -> AIOKafkaConsumer:
     """The consumer that Faust would make by its settings `conf`, not started; call it on its own event loop.
 
-    Faust's own knows no token and no file that is read again, and reads uncommitted records. There are no tables, so
-    partitions are shared out round robin.
+    Faust's own knows no token and no file that is read again, reads uncommitted records, and shares partitions out for
+    the sake of tables, which may leave a member without any. There are no tables: round robin.
     """
     return AIOKafkaConsumer(
         **client_options,

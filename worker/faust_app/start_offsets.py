@@ -27,7 +27,7 @@ async def start_offsets(
 
     Raises KafkaError when the broker cannot say now. Call it on the consumer's own event loop.
     """
-    committed = {} if not partitions else await committed_offsets(consumer, partitions)
+    committed = await committed_offsets(consumer, partitions)
     await warn_of_deleted(consumer, {partition: at.offset for partition, at in committed.items()})
     if not from_beginning and len(committed) < len(partitions):
         committed |= await _started_at_the_end(consumer, partitions)
