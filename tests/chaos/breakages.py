@@ -101,7 +101,16 @@ def stale_acknowledged() -> None:
 
         return halt_and_remember
 
+    def post_commit(original: Any) -> Any:
+        def stored_without_question(self: StreamTask, offsets: Any) -> None:
+            # The tracker's own check would end this worker, where the regular commit comes before the last one.
+            if not getattr(self, "ending", False):
+                original(self, offsets)
+
+        return stored_without_question
+
     replace(StreamTask, "prepare_commit", prepare_commit)
+    replace(StreamTask, "post_commit", post_commit)
     replace(StreamTask, "halt", halt)
 
 
