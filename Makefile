@@ -18,6 +18,9 @@
 #   make clean    everything that was built
 
 PY := .venv/bin/python
+# Most tests wait for Kafka. A file stays together: its tests share clusters and scenarios. In the order of the files, as
+# the longest come first.
+SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 CODE := worker tests
 
 .PHONY: demo test check format reference chaos fuzz bench bench-delivery bench-rebalance bench-overload bench-model \
@@ -27,7 +30,7 @@ demo: .venv/.installed-demo
 	@$(PY) -m worker.cli demo $(ARGS)
 
 test: .venv/.installed-test
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 check: .venv/.installed-test
 	$(PY) -m ruff check .

@@ -17,6 +17,8 @@ from tests.chaos.stage import Stage
 from tests.chaos.traps import Trap
 
 SETTLE_S = 120.0
+STALL_S = 1.0
+POLL_S = 0.1
 
 
 def play(
@@ -62,6 +64,7 @@ def play(
 
 async def _play(stage: Stage) -> Verdict | None:
     verdict = None
+    watching = asyncio.create_task(_notice_stalls(stage))
     limit_s = stage.scenario.time_limit_s(stage.scale)
     try:
         async with asyncio.timeout(limit_s):
@@ -74,6 +77,7 @@ async def _play(stage: Stage) -> Verdict | None:
         stage.promise(False, f"{type(error).__name__}: {error}")
         (stage.folder / "scenario.log").write_text(traceback.format_exc())
     finally:
+        watching.cancel()
         await stage.close()
     if verdict is None:
         verdict = await _what_there_is(stage)
@@ -84,6 +88,17 @@ async def _play(stage: Stage) -> Verdict | None:
         if verdict.longest_rewind > at_once:
             stage.promise(False, f"repeated in one go: {verdict.longest_rewind}, allowed {at_once}")
     return verdict
+
+
+async def _notice_stalls(stage: Stage) -> None:
+    """Say where the suite itself stood still: its proxies and its load did too, which is no fault of a worker."""
+    before = stage.timeline.elapsed_s
+    while True:
+        await asyncio.sleep(POLL_S)
+        now = stage.timeline.elapsed_s
+        if now - before > STALL_S:
+            stage.note("suite", f"stood still for {now - before:.1f} s")
+        before = now
 
 
 async def _closed(stage: Stage) -> Verdict:
