@@ -48,10 +48,13 @@ def servers(kafka: Cluster) -> Iterator[str]:
 
 @asynccontextmanager
 async def producer_of(servers: str, ledger: Ledger, partition: int) -> AsyncIterator[AIOKafkaProducer]:
-    """A producer with the identity that the worker has for an input partition."""
+    """A producer with the identity that the worker has for an input partition; no deadline ends its transactions."""
     names = ledger.names
     producer = AIOKafkaProducer(
-        bootstrap_servers=servers, transactional_id=f"{names.group}.{names.input}.{partition}", acks="all"
+        bootstrap_servers=servers,
+        transactional_id=f"{names.group}.{names.input}.{partition}",
+        acks="all",
+        transaction_timeout_ms=600_000,
     )
     await producer.start()
     try:
@@ -126,7 +129,7 @@ async def test_a_group_goes_from_one_guarantee_to_the_other_worker_by_worker_and
     (await ledger.settled(servers)).check()
     assert await worker.stopped() == ExitCode.OK
     ends = await kafka_tools.end_offsets(servers, ledger.names.input)
-    assert await kafka_tools.committed_offsets(servers, ledger.names.group) == ends
+    assert await kafka_tools.stable_offsets(servers, ledger.names.group, ledger.names.input) == ends
 
 
 async def test_an_offset_in_a_transaction_that_is_not_decided_is_waited_for(servers: str, ledger: Ledger) -> None:

@@ -100,38 +100,51 @@ async def committed_offsets(
 
     Raises KafkaError when the broker cannot say now. Call it on the consumer's own event loop.
     """
-    wanted: dict[str, list[int]] = defaultdict(list)
-    for partition in partitions:
-        wanted[partition.topic].append(partition.partition)
-    if not wanted:
-        return {}
-    coordinator = consumer._coordinator
-    await coordinator.ensure_coordinator_known()
+    wanted = list(partitions)
     while True:
-        try:
-            response = await coordinator._send_req(_StableOffsetFetch(coordinator.group_id, dict(wanted)))
-        except NotImplementedError:  # a broker before 2.5
-            response = await coordinator._send_req(OffsetFetchRequest(coordinator.group_id, list(wanted.items())))
-        offsets, pending = _read(response, coordinator)
+        offsets, pending = await offsets_by_now(consumer, wanted)
         if not pending:
             return offsets
         await asyncio.sleep(PAUSE_S)
 
 
-def _read(response: Any, coordinator: Any) -> tuple[dict[KafkaPartition, OffsetAndMetadata], bool]:
-    """The offsets in a response, and whether one of them is not decided yet."""
-    offsets = {}
+async def offsets_by_now(
+    consumer: AIOKafkaConsumer, partitions: Iterable[KafkaPartition]
+) -> tuple[dict[KafkaPartition, OffsetAndMetadata], set[KafkaPartition]]:
+    """Like `committed_offsets` without waiting: and the partitions of which a transaction is about to move the offset.
+
+    Of those no offset is known. A broker before Kafka 2.5 does not tell them apart.
+    """
+    wanted: dict[str, list[int]] = defaultdict(list)
+    for partition in partitions:
+        wanted[partition.topic].append(partition.partition)
+    if not wanted:
+        return {}, set()
+    coordinator = consumer._coordinator
+    await coordinator.ensure_coordinator_known()
+    try:
+        response = await coordinator._send_req(_StableOffsetFetch(coordinator.group_id, dict(wanted)))
+    except NotImplementedError:  # a broker before 2.5
+        response = await coordinator._send_req(OffsetFetchRequest(coordinator.group_id, list(wanted.items())))
+    return _read(response, coordinator)
+
+
+def _read(response: Any, coordinator: Any) -> tuple[dict[KafkaPartition, OffsetAndMetadata], set[KafkaPartition]]:
+    offsets, pending = {}, set()
     codes = [getattr(response, "error_code", 0)]
     for topic, partitions, *_ in response.topics:
         for number, offset, *rest in partitions:
+            partition = KafkaPartition(topic, number)
             metadata, code = rest[-3:-1] if len(rest) > 2 else rest
+            if code == UNSTABLE_OFFSET_COMMIT:
+                pending.add(partition)
+                continue
             codes.append(code)
             if offset != NOTHING:
-                offsets[KafkaPartition(topic, number)] = OffsetAndMetadata(offset, metadata or "")
-    for code in codes:
-        if code and code != UNSTABLE_OFFSET_COMMIT:
-            error = for_code(code)
-            if error is NotCoordinatorForGroupError:
-                coordinator.coordinator_dead()
-            raise error()
-    return offsets, UNSTABLE_OFFSET_COMMIT in codes
+                offsets[partition] = OffsetAndMetadata(offset, metadata or "")
+    for code in filter(None, codes):
+        error = for_code(code)
+        if error is NotCoordinatorForGroupError:
+            coordinator.coordinator_dead()
+        raise error()
+    return offsets, pending

@@ -38,7 +38,7 @@ from worker.errors import BrokerError, FatalError
 from worker.faust_app.added_partitions import AddedPartitions
 from worker.faust_app.chunks import Fetched, to_chunk
 from worker.faust_app.clients import Producer, new_consumer
-from worker.faust_app.committed import committed_offsets
+from worker.faust_app.committed import committed_offsets, offsets_by_now
 from worker.faust_app.place_in_group import PlaceInGroup
 from worker.faust_app.start_offsets import Gaps, start_offsets
 from worker.records import TopicPartition
@@ -185,9 +185,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         partitions = [driver.ensure_aiokafka_TP(tp) for tp in assigned]
         to_fence = partitions
         if not self._host.exactly_once:
-            committed = await self._answer(generation, lambda: committed_offsets(self._ensure_consumer(), partitions))
-            # A member of the time when the group processed these exactly once may have a transaction open.
-            to_fence = [each for each, at in (committed or {}).items() if at.metadata == EXACTLY_ONCE_MARK]
+            # A member of the time when the group processed these exactly once may have a transaction open. It is fenced
+            # first: who waits for the transaction of a dead member waits until the broker gives it up.
+            answer = await self._answer(generation, lambda: offsets_by_now(self._ensure_consumer(), partitions))
+            committed, pending = answer or ({}, set())
+            to_fence = [*pending, *(each for each, at in committed.items() if at.metadata == EXACTLY_ONCE_MARK)]
         if to_fence:
             taking_over = self._host.membership.take_over([TopicPartition(*each) for each in to_fence])
             await self._on_worker_loop(taking_over)
