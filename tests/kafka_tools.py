@@ -17,6 +17,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, for_code
 from aiokafka.structs import RecordMetadata
 
+from worker.faust_app import committed
+
 DEADLINE_S = 30.0
 RETRY_PAUSE_S = 0.1
 READ_AT_ONCE = 100
@@ -117,13 +119,14 @@ async def consume_all(
     """All records of a topic from its beginning, without a group; per partition they are in order.
 
     Ends when there are `count` of them or more, or when `until` is true of what was read; with neither, at the end of
-    each partition as it is now. Raises AssertionError that says what was seen when the deadline passes first.
+    each partition as it was written by now: transactions that are open there are waited for. Raises AssertionError
+    that says what was seen when the deadline passes first.
     """
     seen: list[ConsumerRecord] = []
     try:
         reading = reader(bootstrap_servers, topic, read_committed=read_committed)
         async with asyncio.timeout(deadline_s), reading as consumer:
-            done = await _condition(consumer, seen, count, until)
+            done = await _condition(bootstrap_servers, topic, consumer, seen, count, until)
             while not await done():
                 for records in (await consumer.getmany(timeout_ms=100)).values():
                     seen.extend(records)
@@ -145,7 +148,10 @@ def describe(records: Sequence[ConsumerRecord]) -> str:
 
 
 async def committed_offsets(bootstrap_servers: str, group: str) -> dict[TopicPartition, int]:
-    """Next offsets that the group has stored; empty for a group that has none."""
+    """Next offsets that the group has stored; empty for a group that has none.
+
+    What a transaction moves is seen some time after the transaction's end, and not at the moment when its records are.
+    """
     async with _admin(bootstrap_servers) as admin, asyncio.timeout(DEADLINE_S):
         while True:
             try:
@@ -156,6 +162,16 @@ async def committed_offsets(bootstrap_servers: str, group: str) -> dict[TopicPar
                 return {partition: offset.offset for partition, offset in stored.items() if offset.offset >= 0}
 
 
+async def stable_offsets(bootstrap_servers: str, group: str, topic: str) -> dict[TopicPartition, int]:
+    """Like `committed_offsets`, of one topic, once no transaction is about to move one of them."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False)
+    async with asyncio.timeout(DEADLINE_S), consumer, _admin(bootstrap_servers) as admin:
+        (described,) = await admin.describe_topics([topic])
+        partitions = [TopicPartition(topic, each["partition"]) for each in described["partitions"]]
+        stored = await committed.committed_offsets(consumer, partitions)
+        return {partition: each.offset for partition, each in stored.items()}
+
+
 async def member_ids(bootstrap_servers: str, group: str) -> list[str]:
     """The ids of a group's members, those that wait for a rebalance included."""
     async with _admin(bootstrap_servers) as admin:
@@ -164,9 +180,9 @@ async def member_ids(bootstrap_servers: str, group: str) -> list[str]:
         return [member_id for member_id, *_ in members]
 
 
-async def end_offsets(bootstrap_servers: str, topic: str) -> dict[TopicPartition, int]:
-    """The offset after the last record of each partition."""
-    async with reader(bootstrap_servers, topic) as consumer:
+async def end_offsets(bootstrap_servers: str, *topics: str) -> dict[TopicPartition, int]:
+    """The offset after the last record of each partition, be its transaction decided or not."""
+    async with reader(bootstrap_servers, *topics) as consumer:
         return await consumer.end_offsets(consumer.assignment())
 
 
@@ -202,6 +218,8 @@ async def read_to_the_end(
     consumer: AIOKafkaConsumer, positions: dict[TopicPartition, int], deadline_s: float = DEADLINE_S
 ) -> AsyncIterator[ConsumerRecord]:
     """What a `reader` has not read yet, up to the end of each partition as it is now; keeps `positions` up to date.
+
+    For a reader of committed records that end is the first open transaction.
 
     Raises AssertionError when the deadline passes first.
     """
@@ -271,6 +289,8 @@ async def _send_all(
 
 
 async def _condition(
+    bootstrap_servers: str,
+    topic: str,
     consumer: AIOKafkaConsumer,
     seen: list[ConsumerRecord],
     count: int | None,
@@ -282,7 +302,7 @@ async def _condition(
             return (count is not None and len(seen) >= count) or (until is not None and until(seen))
 
         return enough
-    ends = await consumer.end_offsets(consumer.assignment())
+    ends = await end_offsets(bootstrap_servers, topic)
 
     async def at_the_end() -> bool:
         return all([await consumer.position(partition) >= end for partition, end in ends.items()])

@@ -20,6 +20,8 @@ PAUSE_S = 0.02
 LOAD_PER_S = 1000.0
 PATIENCE_S = 180.0
 """Longer than any broker of a test is away: what a producer has given up may be stored all the same."""
+DECIDED_S = 10.0
+"""Longer than a broker takes to end a transaction that a worker has committed or aborted."""
 
 
 @dataclass
@@ -83,13 +85,19 @@ class Ledger:
     async def settled(self, servers: str, deadline_s: float = DEADLINE_S) -> Verdict:
         """Wait until every event is published somewhere, or the deadline passes, and judge.
 
-        Reads on from where the last call ended, as ``read_committed``, to the end of each partition at least.
+        Reads on from where the last call ended, as ``read_committed``, and waits for transactions that are open at the
+        output: a repeat in one of them counts too.
         """
-        until = asyncio.get_running_loop().time() + deadline_s
+        now = asyncio.get_running_loop().time()
+        until, decided_by = now + deadline_s, now + max(deadline_s, DECIDED_S)
         async with self._reader(servers) as consumer:
             while True:
+                written = await kafka_tools.end_offsets(servers, self.names.output, self.names.dead_letters)
                 audit = await self._read(consumer)
-                if not audit.missing(self.optional) or asyncio.get_running_loop().time() > until:
+                undecided = any(self._positions[partition] < end for partition, end in written.items())
+                if not undecided and not audit.missing(self.optional):
+                    break
+                if asyncio.get_running_loop().time() > (decided_by if undecided else until):
                     break
                 await asyncio.sleep(PAUSE_S)
         verdict = audit.verdict(self.optional)

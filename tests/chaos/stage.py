@@ -332,7 +332,7 @@ class Stage:
         for source in self.ledger.produced:
             partition, _, offset = source.rpartition("/")
             ends[partition] = max(ends.get(partition, 0), int(offset) + 1)
-        stored = await kafka_tools.committed_offsets(self.servers, self.names.group)
+        stored = await kafka_tools.stable_offsets(self.servers, self.names.group, self.names.input)
         committed = {f"{partition.topic}/{partition.partition}": offset for partition, offset in stored.items()}
         return all(committed.get(partition, 0) >= end for partition, end in ends.items())
 

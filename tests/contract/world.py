@@ -167,7 +167,7 @@ class World(ABC):
 
     @abstractmethod
     async def read(self, topic: str, count: int | None = None) -> list[Out]:
-        """What a topic has, as soon as it has `count` records or more; at once without."""
+        """What a topic has, as soon as it has `count` records or more; without, when what was written is decided."""
 
     @abstractmethod
     async def committed(self) -> dict[int, int]:
@@ -190,7 +190,10 @@ class World(ABC):
         return await self.read(self.settings.dead_letter_topic, count)
 
     async def check_commits(self) -> Mapping[int, int]:
-        """Everything below the committed offsets is acknowledged; answers those offsets."""
+        """Everything below the committed offsets is acknowledged; answers those offsets.
+
+        A transaction that moved an offset may not be over yet at the output: `read` waits for its end.
+        """
         committed = await self.committed()
         done = {record.source for record in [*await self.outputs(), *await self.dead_letters()]}
         for partition, offset in committed.items():
@@ -330,7 +333,7 @@ class KafkaWorld(World):
         ]
 
     async def committed(self) -> dict[int, int]:
-        stored = await kafka_tools.committed_offsets(self.servers, self.settings.group)
+        stored = await kafka_tools.stable_offsets(self.servers, self.settings.group, self.settings.input_topic)
         return {each.partition: offset for each, offset in stored.items()}
 
     async def ends(self) -> dict[int, int]:
