@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 
 import kafka_tools
@@ -95,3 +97,23 @@ async def test_a_stop_while_the_broker_is_away_ends_in_time_and_nothing_is_lost(
     own_kafka.start_broker(1)
     await workers.start(servers, **settings).ready()
     (await ledger.settled(servers)).check(max_repeats=500)
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+async def test_a_stop_while_the_broker_hangs_does_not_wait_for_its_answers(
+    guarantee: str, own_kafka: LocalCluster, workers: Workers, ledger: Ledger
+) -> None:
+    servers, names = own_kafka.bootstrap_servers, ledger.names
+    await kafka_tools.create_topics(servers, names.input, names.output, names.dead_letters, partitions=2)
+    settings = {"special": "free", "processing_guarantee": guarantee, "grace_period_s": 1}
+    worker = await workers.start(servers, **settings).ready()
+    await ledger.produce(servers, map(review, range(100)))
+    (await ledger.settled(servers)).check()
+    os.kill(own_kafka.pids[1], signal.SIGSTOP)
+    try:
+        assert await worker.stopped() in (ExitCode.OK, ExitCode.GRACE_EXCEEDED)
+    finally:
+        os.kill(own_kafka.pids[1], signal.SIGCONT)
+    # Who waits for an answer is torn out of it when the process ends, and says so.
+    assert "Traceback" not in worker.output
+    assert not [line for line in worker.log if "was destroyed" in line.message or "never" in line.message]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import kafka_tools
-from aiokafka import TopicPartition
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from conftest import TopicNames
 from kafka_tools import Message
 from ledger import Ledger
-from worker_process import Workers
+from worker_process import Workers, eventually
 
 from worker.devkafka import Cluster
+from worker.faust_app import start_offsets
+from worker.faust_app.committed import committed_offsets
+from worker.records import TopicPartition as Place
 
 OLD, NEW = 10, 5
 
@@ -74,3 +84,34 @@ async def test_what_retention_deleted_unread_is_told_and_the_rest_is_classified(
     records = await kafka_tools.consume_all(servers, names.output, count=OLD + 1 - 4)
     assert dict(records[0].headers)["source"].decode() == f"{names.input}/0/4"
     await second.says(f"3 records of {names.input}/0 were deleted", "(1 to 3)")
+
+
+async def test_of_two_that_begin_a_group_at_once_the_later_one_starts_where_the_other_has_stored(
+    kafka: Cluster, topic_names: TopicNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both look before either stores."""
+    servers, names = kafka.bootstrap_servers, topic_names
+    await kafka_tools.create_topics(servers, names.input, partitions=2)
+    await kafka_tools.produce(servers, names.input, [Message(b"old", partition=each % 2) for each in range(2 * OLD)])
+    both_have_looked, first_is_done = asyncio.Barrier(2), asyncio.Event()
+    looks: Counter[AIOKafkaConsumer] = Counter()
+
+    async def look(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Any]:
+        looks[consumer] += 1
+        stored = await committed_offsets(consumer, partitions)
+        if looks[consumer] == 1:
+            await both_have_looked.wait()
+            if consumer is second:
+                await first_is_done.wait()
+        return stored
+
+    monkeypatch.setattr(start_offsets, "committed_offsets", look)
+    options = {"bootstrap_servers": servers, "group_id": names.group, "enable_auto_commit": False}
+    async with AIOKafkaConsumer(names.input, **options) as first, AIOKafkaConsumer(names.input, **options) as second:
+        await eventually(lambda: len(first.assignment()) == len(second.assignment()) == 1, "each has a partition")
+        later = asyncio.create_task(
+            start_offsets.start_offsets(second, list(second.assignment()), from_beginning=False)
+        )
+        starts = await start_offsets.start_offsets(first, list(first.assignment()), from_beginning=False)
+        first_is_done.set()
+        assert starts | await later == {Place(names.input, 0): OLD, Place(names.input, 1): OLD}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from aiokafka.errors import KafkaError
+from aiokafka.consumer.fetcher import READ_UNCOMMITTED
+from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as KafkaPartition
 
@@ -18,6 +20,7 @@ from worker.records import TopicPartition
 logger = logging.getLogger(__name__)
 
 GAP_TIMEOUT_S = 10.0
+NO_LEADER = -1
 
 
 async def start_offsets(
@@ -25,16 +28,63 @@ async def start_offsets(
 ) -> dict[TopicPartition, int | None]:
     """The committed offset of each; None where there is none, which means the oldest record.
 
-    Raises KafkaError when the broker cannot say now. Call it on the consumer's own event loop.
+    Raises KafkaError when the broker cannot say now, IllegalStateError when only the next assignment can begin. Call it
+    on the consumer's own event loop.
     """
     committed = await committed_offsets(consumer, partitions)
-    await warn_of_deleted(consumer, {partition: at.offset for partition, at in committed.items()})
+    # One without a leader says nothing for as long as it has none, and must not keep the others from starting.
+    wanted = {partition: committed[partition].offset for partition in with_leader(consumer, committed)}
+    await warn_of_deleted(consumer, wanted)
+    await _begin_anew_where_the_end_was_lost(consumer, {partition: committed[partition] for partition in wanted})
     if not from_beginning and len(committed) < len(partitions):
         committed |= await _started_at_the_end(consumer, partitions)
     return {
         TopicPartition(*partition): committed[partition].offset if partition in committed else None
         for partition in partitions
     }
+
+
+def with_leader(consumer: Any, partitions: Iterable[KafkaPartition]) -> list[KafkaPartition]:
+    """Those of which the brokers do not say that they have no leader."""
+    cluster = consumer._client.cluster
+    return [partition for partition in partitions if cluster.leader_for_partition(partition) != NO_LEADER]
+
+
+async def _begin_anew_where_the_end_was_lost(
+    consumer: Any, committed: Mapping[KafkaPartition, OffsetAndMetadata]
+) -> None:
+    """A committed offset behind the end is one of records that are gone: those that come would count as done.
+
+    The group's offset is set to the oldest record, and the assignment made anew: this one may have fetched already.
+    """
+    ends = await _log_ends(consumer, committed)
+    lost = [partition for partition, end in ends.items() if committed[partition].offset > end]
+    if not lost:
+        return
+    oldest = await consumer.beginning_offsets(lost)
+    for partition in lost:
+        logger.error(
+            "%s/%d ends at %d, and the group has committed %d: the topic was made anew, or a broker lost its end; "
+            "reading from the oldest record on",
+            partition.topic,
+            partition.partition,
+            ends[partition],
+            committed[partition].offset,
+        )
+    starts = {partition: OffsetAndMetadata(oldest[partition], committed[partition].metadata) for partition in lost}
+    await consumer._coordinator.commit_offsets(consumer._subscription.subscription.assignment, starts)
+    consumer._coordinator.request_rejoin()
+    raise IllegalStateError("the next assignment begins at the oldest records")
+
+
+async def _log_ends(consumer: Any, partitions: Collection[KafkaPartition]) -> dict[KafkaPartition, int]:
+    """The ends, open transactions included: a reader of committed records is told where the first of these begins."""
+    if not partitions:
+        return {}
+    fetcher = copy.copy(consumer._fetcher)  # one that differs in nothing but how it asks
+    fetcher._isolation_level = READ_UNCOMMITTED
+    ends: dict[KafkaPartition, int] = await fetcher.end_offsets(partitions, round(GAP_TIMEOUT_S * 1000))
+    return ends
 
 
 async def _started_at_the_end(
@@ -47,11 +97,13 @@ async def _started_at_the_end(
     """
     topics = {partition.topic for partition in partitions}
     whole = [KafkaPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic) or ()]
-    known = {partition.topic for partition in await committed_offsets(consumer, whole)}
+    stored = await committed_offsets(consumer, whole)  # by another member, since this one has looked
+    known = {partition.topic for partition in stored}
     ends = await consumer.end_offsets([partition for partition in whole if partition.topic not in known])
     starts = {partition: OffsetAndMetadata(end, "") for partition, end in ends.items()}
     # Not the consumer's own commit(), which takes assigned partitions only.
     await consumer._coordinator.commit_offsets(consumer._subscription.subscription.assignment, starts)
+    starts |= stored
     ours = {partition: starts[partition] for partition in partitions if partition in starts}
     for partition, start in ours.items():
         consumer.seek(partition, start.offset)

@@ -28,6 +28,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     UnknownMemberIdError,
 )
+from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as KafkaPartition
 from faust.transport.drivers import aiokafka as driver
@@ -40,7 +41,7 @@ from worker.faust_app.chunks import Fetched, to_chunk
 from worker.faust_app.clients import Producer, new_consumer
 from worker.faust_app.committed import committed_offsets, offsets_by_now
 from worker.faust_app.place_in_group import PlaceInGroup
-from worker.faust_app.start_offsets import Gaps, start_offsets
+from worker.faust_app.start_offsets import Gaps, start_offsets, with_leader
 from worker.records import TopicPartition
 from worker.security import lacking
 
@@ -49,6 +50,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 ANSWER_TIMEOUT_S = 10.0
 BEGINNING_PATIENCE_S = 2.0
+LEAVE_TIMEOUT_S = 2.0
+STOP_TIMEOUT_S = 5.0
 PATIENCE_S = 5.0
 """A broker that has not said for so long how far its partitions go is away."""
 RETRY_PAUSE_S = 0.5
@@ -108,7 +111,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.generation = 0
+        self._joining = True
         self._ending_generation = -1
+        self._lost_in = -1
         self._delivered_until: dict[TP, int] = {}
         self._stored: dict[TP, int] = {}
         self._storing: asyncio.Lock | None = None
@@ -139,19 +144,40 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             self._watching.append(asyncio.create_task(AddedPartitions(consumer).watch()))
 
     async def on_thread_stop(self) -> None:
-        """Stop the consumer, even where aiokafka trips over a fetch that it cancels itself: it does without a broker.
+        """Stop the consumer, whatever the broker does: whoever stops this thread waits for its end.
 
-        The thread would end half stopped then, and whoever stops it would wait for ever.
+        aiokafka waits for a broker that does not answer for the time of a request, for the end of a rebalance for as
+        long as the slowest member takes, and trips over a fetch that it cancels itself when there is no broker.
         """
         for watching in self._watching:
             watching.cancel()
+        stopping = asyncio.create_task(super().on_thread_stop())
+        if self._joining:
+            await self._give_place_up()
+        await asyncio.wait({stopping}, timeout=STOP_TIMEOUT_S)
+        stopping.cancel()
         try:
-            await super().on_thread_stop()
+            await stopping
         except asyncio.CancelledError:
             await self._ensure_consumer()._client.close()
 
+    async def _give_place_up(self) -> None:
+        """Leave in the middle of a rebalance, which ends for this member with that.
+
+        Otherwise it would be given partitions that nobody reads. Not on the connection that waits for the rebalance.
+        """
+        consumer = self._ensure_consumer()
+        coordinator = consumer._coordinator
+        if coordinator.coordinator_id is None or not coordinator.member_id or coordinator._group_instance_id:
+            return
+        with contextlib.suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                request = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+                await consumer._client.send(coordinator.coordinator_id, request)
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Store what is done, first and fast; then let Faust do what it does."""
+        self._joining = True
         generation = self._ending_generation = self.generation
         self.generation += 1  # what is fetched from here on belongs to the next assignment
         if self._beginning is not None:
@@ -176,6 +202,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
         While this runs no heartbeat is sent, so what takes long goes on beside it: records wait for its end.
         """
+        self._joining = False
         self._beginning = asyncio.create_task(self._begin(self.generation, assigned))
         await asyncio.wait({self._beginning}, timeout=BEGINNING_PATIENCE_S)
         await super().on_partitions_assigned(assigned, generation_id)
@@ -209,7 +236,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             except STALE:
                 break  # the next assignment is on its way
             except (KafkaError, TimeoutError) as error:
-                logger.warning("the committed offsets cannot be read (%r); trying again", error)
+                logger.warning("where to start reading cannot be learnt (%r); trying again", error)
                 await asyncio.sleep(RETRY_PAUSE_S)
         return None
 
@@ -243,18 +270,29 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 continue
             follows = self._delivered_until.get(tp)
             if follows is not None and records[0].offset < follows:
-                follows = records[0].offset  # Faust has sought back
+                self._begin_anew(tp, follows, records[0].offset)
+                continue
             if follows is not None and records[0].offset > follows + MARKER:
                 self._gaps.look_into(driver.ensure_aiokafka_TP(tp), follows, records[0].offset)
             self._delivered_until[tp] = records[-1].offset + 1
             fetched[tp] = Fetched(self.generation, follows, records)
         return fetched
 
-    def _seek_back(self, tp: TP, offset: int) -> None:
-        """Have records fetched again that Faust would throw away, since a rebalance came while it waited for them.
+    def _begin_anew(self, tp: TP, follows: int, first: int) -> None:
+        """aiokafka has begun anew, as what it had read is not there any more. So does the group, from its offsets."""
+        if self._lost_in != self.generation:
+            self._lost_in = self.generation
+            logger.error(
+                "%s/%d was read up to %d and begins anew at %d: the topic was made anew, or a broker lost its end",
+                tp.topic,
+                tp.partition,
+                follows - 1,
+                first,
+            )
+            self._ensure_consumer()._coordinator.request_rejoin()
 
-        It seeks to the committed offset then, which does nothing for a partition that has none yet.
-        """
+    def _seek_back(self, tp: TP, offset: int) -> None:
+        """Have records fetched again that Faust would throw away, since a rebalance came while it waited for them."""
         with contextlib.suppress(IllegalStateError):  # no longer ours
             self._ensure_consumer().seek(driver.ensure_aiokafka_TP(tp), offset)
 
@@ -304,29 +342,33 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def standing(self) -> dict[TopicPartition, Standing]:
         """How far each assigned partition is read and how far it goes; may be called from the worker's loop.
 
-        Raises KafkaError when the broker cannot say, TimeoutError when this thread does not answer.
+        Those without a leader are left out. Without an assignment the broker is asked all the same. Raises KafkaError
+        when the broker cannot say, TimeoutError when this thread does not answer.
         """
+        # Not through Faust's queue of calls, which may be waiting for the broker.
+        asked = asyncio.run_coroutine_threadsafe(self._standing(), self.thread_loop)
         async with asyncio.timeout(2 * ANSWER_TIMEOUT_S):
-            standing: dict[TopicPartition, Standing] = await self.call_thread(self._standing)
-            return standing
+            return await asyncio.wrap_future(asked)
 
     async def _standing(self) -> dict[TopicPartition, Standing]:
         consumer = self._ensure_consumer()
         assigned = consumer.assignment()
+        topics = {KafkaPartition(topic, 0) for topic in consumer.subscription()}
         try:
             async with asyncio.timeout(PATIENCE_S):
-                ends = await consumer.end_offsets(assigned) if assigned else {}
+                ends = await consumer.end_offsets(with_leader(consumer, assigned) or topics)
         except TimeoutError as error:
             raise KafkaTimeoutError(f"no answer for {PATIENCE_S:g} s") from error
         standing = {}
-        for partition, end in ends.items():
+        for partition in assigned & ends.keys():
             tp = TP(partition.topic, partition.partition)
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 position = await consumer.position(partition)
+            end = ends[partition]
             if self._host.read_committed:
                 # An open transaction upstream holds the readable end back.
                 stable = consumer.last_stable_offset(partition)
-                end = min(end, stable) if stable is not None and stable >= position else end  # noqa: PLW2901
+                end = min(end, stable) if stable is not None and stable >= position else end
             standing[TopicPartition(*tp)] = Standing(position, end, self._delivered_until.get(tp))
         return standing
 
@@ -362,6 +404,14 @@ class Consumer(driver.Consumer):
             tp,
             generation_id=self.app.consumer_generation_id,
         )
+
+    async def perform_seek(self) -> None:
+        """Nothing: aiokafka itself starts each assignment at the committed offsets.
+
+        Faust would ask for them once more. When the assignment ends meanwhile aiokafka never answers, and all other
+        calls to its thread wait behind this one; when the broker takes longer than `broker_request_timeout` Faust's
+        recovery ends for good. Either way nothing is read any more.
+        """
 
     async def store_offsets(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
         """See `Committer.commit`."""

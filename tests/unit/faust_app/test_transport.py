@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from worker.errors import BrokerError
 from worker.faust_app import transport
 from worker.faust_app.chunks import MAX_CHUNK_BYTES, ChunkScheduler, Fetched, to_chunk
-from worker.faust_app.transport import ConsumerThread
+from worker.faust_app.transport import Consumer, ConsumerThread
 from worker.records import Record, TopicPartition
 
 FIRST, SECOND = TP("reviews.in", 0), TP("reviews.in", 1)
@@ -108,6 +108,16 @@ def test_a_chunk_has_what_the_broker_gave() -> None:
     ]
 
 
+class FakeCoordinator:
+    """Remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked_for: list[str] = []
+
+    def request_rejoin(self) -> None:
+        self.asked_for.append("rejoin")
+
+
 class FakeConsumer:
     """As much of an aiokafka consumer as storing offsets takes."""
 
@@ -115,6 +125,7 @@ class FakeConsumer:
         self.commits: list[dict[Any, int]] = []
         self.error: Exception | None = None
         self.positions: dict[Any, int] = {}
+        self._coordinator = FakeCoordinator()
 
     def seek(self, partition: Any, offset: int) -> None:
         if self.error is not None:
@@ -269,9 +280,24 @@ async def test_what_comes_while_faust_would_throw_it_away_is_fetched_again(
     records_come.flow_active = True
     records_come._active_partitions = {SECOND}
     assert set(await thread._fetch_records()) == {SECOND}
-    records_come._active_partitions = {FIRST, SECOND}
-    (first, second) = (await thread._fetch_records()).values()
-    assert (first.follows, second.follows) == (None, 7)
+    records_come._active_partitions = {FIRST}
+    (first,) = (await thread._fetch_records()).values()
+    assert first.follows is None
+
+
+async def test_what_is_read_a_second_time_is_of_a_topic_that_begins_anew_and_the_assignment_is_too(
+    thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    await thread._fetch_records()
+    assert await thread._fetch_records() == {}
+    assert consumer._coordinator.asked_for == ["rejoin"]
+    (line,) = caplog.messages
+    assert "was read up to 5 and begins anew at 4" in line
+
+
+async def test_faust_is_not_let_to_ask_for_the_committed_offsets_once_more() -> None:
+    """aiokafka does not answer when the assignment ends meanwhile, and Faust would wait for ever."""
+    await Consumer.perform_seek(Consumer.__new__(Consumer))
 
 
 async def test_what_comes_of_a_partition_that_is_lost_is_forgotten(
