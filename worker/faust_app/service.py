@@ -64,7 +64,7 @@ class WorkerService:
             settings.dead_letter_topic,
             settings.processing_guarantee,
         ).set(1)
-        self._progress = Progress(settings.stall_timeout_s)
+        self._progress = Progress(settings.stall_timeout_s, settings.rebalance_timeout_s)
         self._broker = StateLog(logger, f"Kafka at {settings.bootstrap_servers}")
         self._stop_requested = asyncio.Event()
         self._killed = threading.Event()

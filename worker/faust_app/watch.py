@@ -60,9 +60,7 @@ class Watch:
 
     async def look(self) -> None:
         """Look once."""
-        task = self._task()
-        if task is not None and not task.closed:
-            await self._look_at_lag(task)
+        await self._look_at_lag(self._task())
         problem = self._progress.problem(self._clock.monotonic())
         if problem and not self._stalled:
             logger.error("no progress: %s; /healthz fails until this changes", problem)
@@ -70,7 +68,7 @@ class Watch:
             logger.info("progress again")
         self._stalled = problem
 
-    async def _look_at_lag(self, task: StreamTask) -> None:
+    async def _look_at_lag(self, task: StreamTask | None) -> None:
         """Standing still is right where there is nothing to do, or no broker to ask."""
         try:
             standing = await self._source.standing()
@@ -86,7 +84,7 @@ class Watch:
             return
         self._broker.back()
         self._metrics.broker_up.set(1)
-        if not task.closed:
+        if task is not None and not task.closed:
             self._report_lag(task, standing)
 
     def _report_lag(self, task: StreamTask, standing: Mapping[TopicPartition, Standing]) -> None:

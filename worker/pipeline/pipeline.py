@@ -171,6 +171,8 @@ class Pipeline(Generic[B]):
     def closed(self) -> None:
         """Nothing of the current generation may be published or committed any more."""
         self._close_task()
+        if self.task is not None:
+            self._progress.unassigned(self._clock.monotonic())
         self._metrics.assigned_partitions.set(0)
 
     def give_up(self, partition: TopicPartition) -> None:

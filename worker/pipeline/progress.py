@@ -6,8 +6,10 @@ from __future__ import annotations
 class Progress:
     """Notes when something last moved. Pure: the time is passed in, in monotonic seconds."""
 
-    def __init__(self, stall_timeout_s: float) -> None:
+    def __init__(self, stall_timeout_s: float, rebalance_timeout_s: float = 0.0) -> None:
         self._stall_timeout_s = stall_timeout_s
+        self._rebalance_timeout_s = rebalance_timeout_s
+        self._unassigned = False
         self._moved_at: float | None = None
         self._running: dict[int, float] = {}
         """Batches that are being computed, by a number, and since when."""
@@ -15,6 +17,12 @@ class Progress:
 
     def assigned(self, now: float) -> None:
         """Partitions were assigned; the clock starts anew."""
+        self._unassigned = False
+        self._moved_at = now
+
+    def unassigned(self, now: float) -> None:
+        """The assignment is over: whoever is the slowest of the group takes `rebalance_timeout_s` for the next one."""
+        self._unassigned = True
         self._moved_at = now
 
     def advanced(self, now: float) -> None:
@@ -35,7 +43,7 @@ class Progress:
         self._moved_at = now
 
     def caught_up(self, now: float) -> None:
-        """There is nothing to do: standing still is right."""
+        """There is nothing to do, or nobody to do it with: standing still is right."""
         self._moved_at = now
 
     def problem(self, now: float) -> str | None:
@@ -43,6 +51,10 @@ class Progress:
         since = min(self._running.values(), default=now)
         if now - since > self._stall_timeout_s:
             return f"the session has computed one batch for {now - since:.0f} s"
-        if self._moved_at is not None and now - self._moved_at > self._stall_timeout_s:
-            return f"offsets have not advanced for {now - self._moved_at:.0f} s although there is lag"
+        stood_still_s = 0.0 if self._moved_at is None else now - self._moved_at
+        if self._unassigned:
+            if stood_still_s > self._stall_timeout_s + self._rebalance_timeout_s:
+                return f"no partitions have been assigned for {stood_still_s:.0f} s"
+        elif stood_still_s > self._stall_timeout_s:
+            return f"offsets have not advanced for {stood_still_s:.0f} s although there is lag"
         return None

@@ -19,6 +19,7 @@ from worker.pipeline.stream_task import StreamTask
 from worker.records import TOMBSTONE, TopicPartition
 
 STALL_TIMEOUT_S = 120.0
+REBALANCE_TIMEOUT_S = 30.0
 
 
 class Source:
@@ -42,7 +43,7 @@ class World:
         self.metrics = Metrics()
         self.collector = HeldCollector()
         self.task: StreamTask | None = make_task(self.collector, start=10)
-        self.progress = Progress(STALL_TIMEOUT_S)
+        self.progress = Progress(STALL_TIMEOUT_S, REBALANCE_TIMEOUT_S)
         self.progress.assigned(self.clock.monotonic())
         self.watch = Watch(
             source=self.source,
@@ -214,13 +215,34 @@ async def test_time_without_a_broker_does_not_slow_the_pace(world: World) -> Non
     assert world.metric("drain_seconds") == pytest.approx(9)
 
 
-async def test_without_an_assignment_nobody_is_asked(world: World) -> None:
-    world.task = None
-    world.source.answer = RuntimeError("must not be asked")
-    await world.watch.look()
-    world.task = make_task(HeldCollector())
-    world.task.close()
-    await world.watch.look()
+@pytest.fixture(params=["none yet", "over"])
+def unassigned(request: pytest.FixtureRequest, world: World) -> World:
+    if request.param == "none yet":
+        world.task = None
+    else:
+        assert world.task is not None
+        world.task.close()
+    world.progress.unassigned(world.clock.monotonic())
+    world.source.answer = {}
+    return world
+
+
+async def test_without_an_assignment_a_broker_that_is_away_is_no_standstill_either(unassigned: World) -> None:
+    unassigned.source.answer = KafkaConnectionError("away")
+    assert await unassigned.problem_after(1_000) is None
+    assert unassigned.metric("broker_up") == 0
+    unassigned.source.answer = {}
+    assert await unassigned.problem_after(1) is None
+    assert unassigned.metric("broker_up") == 1
+
+
+async def test_an_assignment_that_does_not_come_is_a_standstill_when_a_rebalance_has_had_its_time(
+    unassigned: World,
+) -> None:
+    assert await unassigned.problem_after(STALL_TIMEOUT_S + REBALANCE_TIMEOUT_S) is None
+    assert await unassigned.problem_after(2) == "no partitions have been assigned for 152 s"
+    unassigned.progress.assigned(unassigned.clock.monotonic())
+    assert await unassigned.problem_after(1) is None
 
 
 async def test_it_looks_until_it_is_cancelled(world: World) -> None:
