@@ -94,7 +94,8 @@ async def test_a_worker_whose_id_another_one_takes_while_it_joins_ends_too(
     kafka: Cluster, workers: Workers, ledger: Ledger
 ) -> None:
     servers = kafka.bootstrap_servers
-    frozen = await workers.start(servers, special="free").ready()
+    # However long the others take to start, this one is not dead to the group meanwhile.
+    frozen = await workers.start(servers, special="free", session_timeout_s=100, rebalance_timeout_s=100).ready()
     frozen.send(signal.SIGSTOP)  # who joins now has to wait for it
     first = workers.start(servers, special="free", group_instance_id="twice")
     await eventually(lambda: holds_place(servers, ledger.names.group, "twice"), "the first one is joining")
