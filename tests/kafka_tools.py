@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, for_code
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, NotCoordinatorForGroupError, for_code
 from aiokafka.structs import RecordMetadata
 
 from worker.faust_app import committed
@@ -168,8 +168,16 @@ async def stable_offsets(bootstrap_servers: str, group: str, topic: str) -> dict
     async with asyncio.timeout(DEADLINE_S), consumer, _admin(bootstrap_servers) as admin:
         (described,) = await admin.describe_topics([topic])
         partitions = [TopicPartition(topic, each["partition"]) for each in described["partitions"]]
-        stored = await committed.committed_offsets(consumer, partitions)
-        return {partition: each.offset for partition, each in stored.items()}
+        while True:
+            try:
+                stored = await committed.committed_offsets(consumer, partitions)
+            except (
+                GroupCoordinatorNotAvailableError,
+                NotCoordinatorForGroupError,
+            ):  # the broker has only just come back
+                await asyncio.sleep(RETRY_PAUSE_S)
+            else:
+                return {partition: each.offset for partition, each in stored.items()}
 
 
 async def member_ids(bootstrap_servers: str, group: str) -> list[str]:

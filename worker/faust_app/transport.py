@@ -114,7 +114,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._joining = True
         self._ending_generation = -1
         self._lost_in = -1
+        self._delivered_from: dict[TP, int] = {}
         self._delivered_until: dict[TP, int] = {}
+        self._sought: set[TP] = set()
         self._stored: dict[TP, int] = {}
         self._storing: asyncio.Lock | None = None
         self._committing: asyncio.Task[None] | None = None
@@ -191,7 +193,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                     logger.warning("offsets could not be committed before the rebalance (%s); repeats follow", error)
         await self._on_worker_loop(_call(self._host.membership.closed))
         self._ending_generation = -1
+        self._delivered_from.clear()
         self._delivered_until.clear()
+        self._sought.clear()
         self._stored.clear()
         await super().on_partitions_revoked(revoked)
         if self._place is not None:
@@ -270,10 +274,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 continue
             follows = self._delivered_until.get(tp)
             if follows is not None and records[0].offset < follows:
-                self._begin_anew(tp, follows, records[0].offset)
-                continue
+                if tp not in self._sought:
+                    self._begin_anew(tp, follows, records[0].offset)
+                    continue
+                self._sought.discard(tp)
+                follows = None
             if follows is not None and records[0].offset > follows + MARKER:
                 self._gaps.look_into(driver.ensure_aiokafka_TP(tp), follows, records[0].offset)
+            self._delivered_from.setdefault(tp, records[0].offset)
             self._delivered_until[tp] = records[-1].offset + 1
             fetched[tp] = Fetched(self.generation, follows, records)
         return fetched
@@ -290,6 +298,19 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 first,
             )
             self._ensure_consumer()._coordinator.request_rejoin()
+
+    async def read_again(self) -> None:
+        """Have records fetched again that were handed over in this assignment and are not committed; from any loop.
+
+        What of them has arrived is cut off when it comes again.
+        """
+        # Not through Faust's queue of calls, which may be waiting for the broker.
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_call(self._read_again), self.thread_loop))
+
+    def _read_again(self) -> None:
+        for tp, first in self._delivered_from.items():
+            self._sought.add(tp)
+            self._seek_back(tp, max(first, self._stored.get(tp, first)))
 
     def _seek_back(self, tp: TP, offset: int) -> None:
         """Have records fetched again that Faust would throw away, since a rebalance came while it waited for them."""
@@ -406,12 +427,14 @@ class Consumer(driver.Consumer):
         )
 
     async def perform_seek(self) -> None:
-        """Nothing: aiokafka itself starts each assignment at the committed offsets.
+        """Called when Faust has cleared its queues. Asks the broker nothing, other than Faust's own.
 
-        Faust would ask for them once more. When the assignment ends meanwhile aiokafka never answers, and all other
-        calls to its thread wait behind this one; when the broker takes longer than `broker_request_timeout` Faust's
-        recovery ends for good. Either way nothing is read any more.
+        That one waits for the committed offsets. When the assignment ends meanwhile aiokafka never answers, and all
+        other calls to its thread wait behind this one; when the broker takes longer than `broker_request_timeout`
+        Faust's recovery ends for good. Either way nothing is read any more.
         """
+        await self._thread.read_again()
+        self._read_offset.clear()
 
     async def store_offsets(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
         """See `Committer.commit`."""

@@ -295,9 +295,27 @@ async def test_what_is_read_a_second_time_is_of_a_topic_that_begins_anew_and_the
     assert "was read up to 5 and begins anew at 4" in line
 
 
-async def test_faust_is_not_let_to_ask_for_the_committed_offsets_once_more() -> None:
-    """aiokafka does not answer when the assignment ends meanwhile, and Faust would wait for ever."""
-    await Consumer.perform_seek(Consumer.__new__(Consumer))
+async def test_what_was_handed_over_and_may_be_lost_in_cleared_queues_is_read_again(
+    thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    await thread._fetch_records()
+    assert await thread._store({TopicPartition(*SECOND): 8}, 1)
+    thread._read_again()
+    assert consumer.positions == {FIRST: 4, SECOND: 8}
+    assert [each.follows for each in (await thread._fetch_records()).values()] == [None, None]
+    assert not caplog.messages
+    assert await thread._fetch_records() == {}  # this time nobody has asked for it
+
+
+async def test_faust_is_not_let_to_ask_the_broker_where_to_seek(
+    thread: Thread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the assignment ends meanwhile aiokafka does not answer, and Faust would wait for ever."""
+    monkeypatch.setattr(thread, "thread_loop", asyncio.get_running_loop(), raising=False)
+    faust = Consumer.__new__(Consumer)
+    faust._thread, faust._read_offset = thread, {FIRST: 7}
+    await faust.perform_seek()
+    assert not faust._read_offset
 
 
 async def test_what_comes_of_a_partition_that_is_lost_is_forgotten(
