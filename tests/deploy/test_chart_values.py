@@ -179,7 +179,9 @@ def test_without_brokers_it_says_how_to_name_them() -> None:
     assert "kafka.bootstrapServers is needed: --set kafka.bootstrapServers=kafka-1:9092" in answer.errors
 
 
-@pytest.mark.parametrize(("version", "fits"), [("1.30.0", False), ("1.31.0", True)])
+@pytest.mark.parametrize(
+    ("version", "fits"), [("1.30.0", False), ("1.32.9", False), ("1.33.0-gke.1", True), ("1.33.0", True)]
+)
 def test_an_image_volume_needs_a_cluster_that_has_them(version: str, fits: bool) -> None:
     values = {
         "kafka": {"bootstrapServers": "kafka:9092"},
@@ -187,7 +189,7 @@ def test_an_image_volume_needs_a_cluster_that_has_them(version: str, fits: bool)
     }
     answer = rendered(more=values, version=version)
     assert (answer.code == 0) is fits
-    assert fits or "needs Kubernetes 1.31 or newer, and this is v1.30.0" in answer.errors
+    assert fits or f"needs Kubernetes 1.33 or newer, and this is v{version}" in answer.errors
 
 
 def test_a_cluster_that_is_too_old_is_refused() -> None:

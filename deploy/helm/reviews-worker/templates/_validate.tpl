@@ -81,8 +81,9 @@ model.source=hub needs model.hub.repository, owner/name
 {{- if not $model.imageVolume.reference }}
 model.source=imageVolume needs model.imageVolume.reference
 {{- end }}
-{{- if semverCompare "<1.31.0-0" .Capabilities.KubeVersion.Version }}
-model.source=imageVolume needs Kubernetes 1.31 or newer, and this is {{ .Capabilities.KubeVersion.Version }}: take pvc or hub
+{{- /* 1.31 and 1.32 have such volumes, but their Pod Security "restricted" refuses them. */}}
+{{- if semverCompare "<1.33.0-0" .Capabilities.KubeVersion.Version }}
+model.source=imageVolume needs Kubernetes 1.33 or newer, and this is {{ .Capabilities.KubeVersion.Version }}: take pvc or hub
 {{- end }}
 {{- end }}
 {{- $gpus := get (.Values.resources.limits | default dict) .Values.gpu.resource }}
