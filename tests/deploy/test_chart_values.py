@@ -116,9 +116,10 @@ FITTING_TLS = {"securityProtocol": "SSL"}
         ({"workload": {"maxUnavailable": "0%"}, "gpu": {"enabled": True}}, "are both 0"),
         ({"tracing": {"enabled": True}}, "tracing.enabled needs tracing.endpoint"),
         (
-            {"scaling": {"kind": "hpa"}, "resources": {"requests": {"cpu": 2}, "limits": {"cpu": "2"}}},
-            "cpuUtilization=120 is never reached where request and limit of the CPU are both 2",
+            {"scaling": {"kind": "hpa"}, "resources": {"requests": {"cpu": "1900m"}, "limits": {"cpu": "2"}}},
+            "with resources.requests.cpu=1900m and resources.limits.cpu=2 take 95 or less",
         ),
+        ({"scaling": {"kind": "hpa"}, "resources": {"requests": {"cpu": "0m"}}}, "needs resources.requests.cpu"),
         ({"scaling": {"kind": "hpa"}, "resources": {"requests": {"cpu": None}}}, "needs resources.requests.cpu"),
         ({"scaling": {"kind": "keda", "keda": {"by": "drainTime"}}}, "drainTime needs scaling.keda.prometheusServer"),
         (
@@ -165,6 +166,42 @@ def test_values_that_do_not_fit_together_are_refused_with_what_to_do(values: dic
 def test_values_that_do_fit_are_taken(values: dict[str, Any]) -> None:
     answer = rendered(case("default"), more=values)
     assert answer.code == 0, answer.errors
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "wanted", "fits"),
+    [
+        ("2000m", "2", 120, False),
+        ("1900m", "2", 120, False),
+        ("1800m", "2", 120, False),
+        ("1500m", "2", 120, True),
+        (1.5, 2, 120, True),
+        (2, "2", 120, False),
+        ("2", 2, 90, True),
+        ("2", 2, 91, False),
+        (0.5, "500m", 120, False),
+        (0.5, "1", 120, True),
+        (".5", "1.1", 200, False),
+        (".5", "1.101", 200, True),
+        ("1", "2G", 120, True),
+        ("15e-1", "2e0", 122, False),
+        ("1", None, 500, True),
+    ],
+)
+def test_the_hpa_can_always_scale_up(least: Any, most: Any, wanted: int, fits: bool) -> None:
+    values = {
+        "scaling": {"kind": "hpa", "hpa": {"cpuUtilization": wanted}},
+        "resources": {"requests": {"cpu": least}, "limits": {"cpu": most}},
+    }
+    if fits:
+        answer = rendered(case("default"), more=values)
+        assert answer.code == 0, answer.errors
+    else:
+        text = problems(**values)
+        assert f"scaling.hpa.cpuUtilization={wanted} is never exceeded" in text
+        values["scaling"]["hpa"]["cpuUtilization"] = int(text.partition(" take ")[2].split()[0])
+        taken = rendered(case("default"), more=values)
+        assert taken.code == 0, taken.errors
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:

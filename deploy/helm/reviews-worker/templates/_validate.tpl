@@ -145,12 +145,17 @@ scaling.kind=hpa needs scaling.min of 1 or more; only keda goes down to 0
 scaling.kind=hpa with a GPU needs scaling.hpa.metrics: the CPU says little about a GPU
 {{- end }}
 {{- if and (eq $scaling.kind "hpa") (not $scaling.hpa.metrics) }}
-{{- $request := get (.Values.resources.requests | default dict) "cpu" | toString }}
-{{- $limit := get (.Values.resources.limits | default dict) "cpu" | toString }}
-{{- if not $request }}
+{{- $request := get (.Values.resources.requests | default dict) "cpu" }}
+{{- $limit := get (.Values.resources.limits | default dict) "cpu" }}
+{{- $wanted := int $scaling.hpa.cpuUtilization }}
+{{- $least := include "reviews-worker.millicores" $request }}
+{{- $most := include "reviews-worker.millicores" $limit }}
+{{- if or (not $request) (eq $least "0") }}
 scaling.kind=hpa needs resources.requests.cpu, which the use of the CPU is a share of
-{{- else if and (eq $request $limit) (ge (int $scaling.hpa.cpuUtilization) 100) }}
-scaling.hpa.cpuUtilization={{ int $scaling.hpa.cpuUtilization }} is never reached where request and limit of the CPU are both {{ $limit }}: take 70, for example
+{{- else if and $least $most (le (mulf $most 1000) (mulf $least $wanted 11)) }}
+{{- /* The HPA acts when the use is more than a tenth above what is wanted. */}}
+{{- $reachable := sub (divf (mulf $most 1000) (mulf $least 11) | ceil | int) 1 }}
+scaling.hpa.cpuUtilization={{ $wanted }} is never exceeded by the tenth from which the HPA acts: with resources.requests.cpu={{ $request }} and resources.limits.cpu={{ $limit }} take {{ $reachable }} or less, or another request or limit
 {{- end }}
 {{- end }}
 {{- if eq $scaling.kind "keda" }}
