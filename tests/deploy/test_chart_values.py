@@ -115,6 +115,12 @@ FITTING_TLS = {"securityProtocol": "SSL"}
         ({"workload": {"maxSurge": 0}}, "workload.maxSurge and workload.maxUnavailable are both 0"),
         ({"workload": {"maxUnavailable": "0%"}, "gpu": {"enabled": True}}, "are both 0"),
         ({"tracing": {"enabled": True}}, "tracing.enabled needs tracing.endpoint"),
+        ({"tracing": {"endpoint": "http://collector:99999"}}, "tracing.endpoint=http://collector:99999 is no address"),
+        ({"kafka": {"bootstrapServers": "kafka:99999"}}, 'the port of "kafka:99999" is not one of 1 to 65535'),
+        ({"kafka": {"inputTopic": "."}}, 'kafka.inputTopic: Kafka takes no topic that is called "."'),
+        ({"kafka": {"outputTopic": "reviews.in"}}, "must differ (now reviews.in, reviews.in, reviews.dlq)"),
+        ({"settings": {"result_field": "text"}}, "would replace the member that holds the text"),
+        ({"settings": {"batch_window_reviews": 5000}}, "is more than settings.max_in_flight_reviews=4096"),
         (
             {"scaling": {"kind": "hpa"}, "resources": {"requests": {"cpu": "1900m"}, "limits": {"cpu": "2"}}},
             "with resources.requests.cpu=1900m and resources.limits.cpu=2 take 95 or less",

@@ -18,10 +18,21 @@
 kafka.bootstrapServers is needed: --set kafka.bootstrapServers=kafka-1:9092
 {{- else }}
 {{- range splitList "," $kafka.bootstrapServers }}
-{{- if not (regexMatch "^(\\[[0-9a-fA-F:]+\\]|[^\\s:]+):[0-9]{1,5}$" .) }}
+{{- if not (regexMatch "^(\\[[0-9a-fA-F:]+\\]|[^\\s:]+):[0-9]+$" .) }}
 kafka.bootstrapServers: {{ . | quote }} is no host:port
+{{- else if not (include "reviews-worker.isPort" (regexFind "[0-9]+$" .)) }}
+kafka.bootstrapServers: the port of {{ . | quote }} is not one of 1 to 65535
 {{- end }}
 {{- end }}
+{{- end }}
+{{- $topics := list $kafka.inputTopic $kafka.outputTopic $kafka.deadLetterTopic }}
+{{- range $name, $topic := dict "kafka.inputTopic" $kafka.inputTopic "kafka.outputTopic" $kafka.outputTopic "kafka.deadLetterTopic" $kafka.deadLetterTopic }}
+{{- if has $topic (list "." "..") }}
+{{ $name }}: Kafka takes no topic that is called {{ $topic | quote }}
+{{- end }}
+{{- end }}
+{{- if lt (len (uniq $topics)) 3 }}
+kafka.inputTopic, kafka.outputTopic and kafka.deadLetterTopic must differ (now {{ join ", " $topics }})
 {{- end }}
 {{- range $name, $ca := dict "kafka.tls.ca" $kafka.tls.ca "kafka.sasl.oauth.ca" $sasl.oauth.ca }}
 {{- if and $ca.configMap $ca.secret }}
@@ -51,6 +62,13 @@ kafka.sasl.mechanism=OAUTHBEARER needs exactly one of serviceAccountToken.enable
 {{- if and $sasl.oauth.tokenUrl (not (and $sasl.oauth.clientId $sasl.oauth.secret)) }}
 kafka.sasl.oauth.tokenUrl needs kafka.sasl.oauth.clientId and kafka.sasl.oauth.secret
 {{- end }}
+{{- with $sasl.oauth.tokenUrl }}
+{{- if contains "@" (include "reviews-worker.authorityOfUrl" .) }}
+kafka.sasl.oauth.tokenUrl holds a user or a password: they belong into kafka.sasl.oauth.clientId and the Secret kafka.sasl.oauth.secret
+{{- else if not (include "reviews-worker.isAddress" .) }}
+kafka.sasl.oauth.tokenUrl={{ . }} is no address: https://, a host, and a port of 1 to 65535 where it is not 443
+{{- end }}
+{{- end }}
 {{- if and $sasl.oauth.tokenKey (not $sasl.oauth.secret) }}
 kafka.sasl.oauth.tokenKey needs kafka.sasl.oauth.secret
 {{- end }}
@@ -66,6 +84,20 @@ kafka.sasl.mechanism=GSSAPI needs kafka.sasl.kerberos.secret, the name of a Secr
 {{- with get $owned $name }}
 settings.{{ $name }} belongs to the chart: set {{ . }} instead
 {{- end }}
+{{- end }}
+{{- /* What the worker would refuse at its start, with its defaults. */}}
+{{- $text := .Values.settings.text_field | default "text" }}
+{{- $result := .Values.settings.result_field | default "sentiment" }}
+{{- if contains "." $result }}
+settings.result_field={{ $result }} names a member of the event itself, and has no dots
+{{- end }}
+{{- if eq $result (splitList "." $text | first) }}
+settings.result_field={{ $result }} would replace the member that holds the text (settings.text_field={{ $text }})
+{{- end }}
+{{- $window := int .Values.settings.batch_window_reviews }}
+{{- $inFlight := .Values.settings.max_in_flight_reviews | default 4096 | int }}
+{{- if gt $window $inFlight }}
+settings.batch_window_reviews={{ $window }} is more than settings.max_in_flight_reviews={{ $inFlight }}
 {{- end }}
 {{- end }}
 
@@ -120,6 +152,9 @@ workload.maxSurge and workload.maxUnavailable are both 0, and no pod could ever 
 {{- end }}
 {{- if and .Values.tracing.enabled (not .Values.tracing.endpoint) $named }}
 tracing.enabled needs tracing.endpoint, where the traces go
+{{- end }}
+{{- if and .Values.tracing.endpoint (not (include "reviews-worker.isAddress" .Values.tracing.endpoint)) }}
+tracing.endpoint={{ .Values.tracing.endpoint }} is no address: http:// or https://, a host, and a port of 1 to 65535
 {{- end }}
 {{- end }}
 
