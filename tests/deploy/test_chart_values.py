@@ -112,6 +112,11 @@ FITTING_TLS = {"securityProtocol": "SSL"}
         ({"scaling": {"kind": "hpa"}, "gpu": {"enabled": True}}, "with a GPU needs scaling.hpa.metrics"),
         ({"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels: app.kubernetes.io/name belongs to the chart"),
         ({"commonLabels": {"app.kubernetes.io/instance": "x"}}, "commonLabels: app.kubernetes.io/instance belongs"),
+        (
+            {"fullnameOverride": "2024", "workload": {"kind": "StatefulSet"}},
+            "the Service would be called 2024, and a Service's name has to begin with a letter: set fullnameOverride",
+        ),
+        ({"fullnameOverride": "2024", "metrics": {"monitor": "service"}}, "the Service would be called 2024"),
         ({"workload": {"maxSurge": 0}}, "workload.maxSurge and workload.maxUnavailable are both 0"),
         ({"workload": {"maxUnavailable": "0%"}, "gpu": {"enabled": True}}, "are both 0"),
         ({"tracing": {"enabled": True}}, "tracing.enabled needs tracing.endpoint"),

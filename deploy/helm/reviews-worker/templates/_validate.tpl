@@ -146,6 +146,10 @@ topics.mode=job runs before the Secrets of externalSecrets exist: take topics.mo
 {{- if and (eq .Values.workload.kind "Deployment") (eq "0 0" (join " " $updates | replace "%" "")) }}
 workload.maxSurge and workload.maxUnavailable are both 0, and no pod could ever be replaced: let one of them be 1
 {{- end }}
+{{- $fullname := include "reviews-worker.fullname" . }}
+{{- if and (regexMatch "^[0-9]" $fullname) (or (eq .Values.workload.kind "StatefulSet") (eq .Values.metrics.monitor "service")) }}
+the Service would be called {{ $fullname }}, and a Service's name has to begin with a letter: set fullnameOverride
+{{- end }}
 {{- $named := list "OTEL_EXPORTER_OTLP_ENDPOINT" "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" -}}
 {{- range .Values.extraEnv }}
 {{- if has .name $named }}{{ $named = list }}{{ end }}
