@@ -31,10 +31,15 @@ def case(name: str) -> Path:
 
 
 def rendered(
-    *values: Path, more: Mapping[str, Any] | None = None, chart: Path = CHART, version: str = KUBERNETES_VERSION
+    *values: Path,
+    more: Mapping[str, Any] | None = None,
+    chart: Path = CHART,
+    version: str = KUBERNETES_VERSION,
+    release: str = RELEASE,
+    namespace: str = NAMESPACE,
 ) -> Answer:
     """``helm template`` with values files, and with `more` values on top."""
-    arguments: list[str | Path] = ["template", RELEASE, chart, "--namespace", NAMESPACE, "--kube-version", version]
+    arguments: list[str | Path] = ["template", release, chart, "--namespace", namespace, "--kube-version", version]
     for path in values:
         arguments += ["--values", path]
     if more is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Container
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from deploy_tools import Answer, made, tool
 from helm_chart import CASES, CHART, KUBERNETES_VERSION, case, case_name, manifest, objects, rendered
 
@@ -58,6 +60,84 @@ def test_kube_score_has_nothing_against_it_that_is_not_explained(values: Path) -
         assert {rule for rule, *_ in scored(manifest(values))} == {"pod-networkpolicy"}
     else:
         assert scored(manifest(values)) == []
+
+
+PLAIN = "plainword"
+NAMED = (
+    *(
+        "audience",
+        "claim",
+        "clientId",
+        "cluster",
+        "configMap",
+        "group",
+        "inputTopic",
+        "key",
+        "nameOverride",
+        "reference",
+    ),
+    *("revision", "runtimeClassName", "scope", "secret", "serviceName", "triggerAuthentication", "username"),
+)
+"""Values that are names, besides all that end with ``Key``."""
+WITH_SERVICE = ("static-membership", "keda-drain-time")
+
+
+def called(word: str, values: Any, place: str = "") -> Any:
+    """The same values, with `word` for each name that they have."""
+    if isinstance(values, dict):
+        return {key: called(word, value, key) for key, value in values.items()}
+    return word if values and (place in NAMED or place.endswith("Key")) else values
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("names")
+
+
+@functools.cache
+def manifest_called(word: str, path: Path, folder: Path) -> str:
+    """The manifest for a values file, with `word` for everything that has a name, the release and its namespace too."""
+    defaults = called(word, yaml.safe_load((CHART / "values.yaml").read_text()))
+    defaults |= {place: {place: word} for place in ("commonLabels", "podLabels", "podAnnotations", "nodeSelector")}
+    defaults |= {"nameOverride": word, "priorityClassName": word}
+    defaults["image"] |= {"repository": word, "tag": word, "pullSecrets": [word]}
+    defaults["model"]["hub"] |= {"image": {"repository": word, "tag": word}, "labels": [word, word]}
+    defaults["serviceAccount"]["name"] = word
+    defaults["topics"]["strimzi"]["namespace"] = word
+    if case_name(path) in WITH_SERVICE:
+        defaults["fullnameOverride"] = "rw"  # no digit comes first in the name of a Service
+    if path == case("sasl-plain"):
+        defaults["externalSecrets"] = {word: {"store": {"name": word}, "data": {word: {"key": word, "property": word}}}}
+    (folder / "values.json").write_text(json.dumps(defaults))
+    more = called(word, yaml.safe_load(path.read_text()))
+    answer = rendered(folder / "values.json", more=more, release=word, namespace=word)
+    assert answer.code == 0, answer.errors
+    return answer.out
+
+
+def renamed(found: Any, word: str) -> Any:
+    """What was parsed, with `word` for the plain one, and without checksums."""
+    if isinstance(found, dict):
+        kept = {key: value for key, value in found.items() if not key.startswith("checksum/")}
+        return {renamed(key, word): renamed(value, word) for key, value in kept.items()}
+    if isinstance(found, list):
+        return [renamed(each, word) for each in found]
+    return found.replace(PLAIN, word) if isinstance(found, str) else found
+
+
+def by_name(text: str, word: str) -> dict[str, Any]:
+    found = renamed(objects(text), word)
+    return {f"{each['kind']}/{each['metadata']['name']}": each for each in found}
+
+
+@pytest.mark.parametrize("word", ["20240101", "1e3", "true", "null"])
+def test_a_name_that_looks_like_something_else_stays_a_name(folder: Path, word: str) -> None:
+    texts = {values: manifest_called(word, values, folder) for values in CASES}
+    answer = conforms("\n---\n".join(texts.values()))
+    assert answer.code == 0, answer.text
+    # Where a name may be left out, the schemas take null for one.
+    for values, text in texts.items():
+        assert by_name(text, word) == by_name(manifest_called(PLAIN, values, folder), word), case_name(values)
 
 
 def broken_chart(folder: Path, template: str, right: str, wrong: str) -> Path:

@@ -5,17 +5,32 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from deploy_tools import tool
-from helm_chart import CASES, CHART, Object, case, case_name, environment_of, objects_of, pod_template
+from helm_chart import (
+    CASES,
+    CHART,
+    SERVERS,
+    Object,
+    case,
+    case_name,
+    environment_of,
+    objects,
+    objects_of,
+    pod_template,
+    problems,
+    rendered,
+)
 
 from worker.cli.described import described_settings
 from worker.cli.loading import load_settings, unknown_variables
 from worker.delivery import publisher
+from worker.errors import UsageError
 from worker.faust_app import service
 from worker.settings import ENVIRONMENT_PREFIX, Settings
 
@@ -64,6 +79,101 @@ def environment_of_case(values: Path) -> dict[str, str]:
 def test_any_setting_reaches_the_worker_as_it_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = loaded(environment_of(objects_of(settings=EXAMPLES)), monkeypatch)
     assert {name: getattr(settings, name) for name in EXAMPLES} == EXAMPLES
+
+
+SASL = {"securityProtocol": "SASL_SSL"}
+OAUTH = {"clientId": "reviews", "secret": "s"}
+
+
+def with_token_url(url: str) -> dict[str, Any]:
+    oauth = {**OAUTH, "tokenUrl": url}
+    return {"kafka": {**SASL, "sasl": {"mechanism": "OAUTHBEARER", "oauth": oauth}}}
+
+
+@pytest.fixture(scope="module")
+def unguarded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chart without its checks, to see what would become of values that they refuse."""
+    copy = tmp_path_factory.mktemp("unguarded") / "chart"
+    shutil.copytree(CHART, copy)
+    (copy / "values.schema.json").unlink()
+    (copy / "templates" / "validate.yaml").unlink()
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        *(({"kafka": {"bootstrapServers": servers}}, "kafka.bootstrapServers: ") for servers in (
+            "k", "k:", ":9092", "k:http", "k:0", "k:65536", "k:99999", "a:1,,b:2", "a:9092,b:99999",
+        )),
+        *(({"kafka": {topic: name}}, f"kafka.{topic}") for name in (".", "..", "my topic", "a" * 250) for topic in (
+            "inputTopic", "outputTopic", "deadLetterTopic",
+        )),
+        ({"kafka": {"outputTopic": "reviews.in"}}, "kafka.outputTopic"),
+        ({"kafka": {"deadLetterTopic": "reviews.in"}}, "kafka.deadLetterTopic"),
+        ({"kafka": {"deadLetterTopic": "reviews.classified"}}, "kafka.deadLetterTopic"),
+        ({"kafka": {"inputTopic": "reviews.dlq"}}, "kafka.inputTopic"),
+        ({"kafka": {"inputPartitions": 0}}, "kafka.inputPartitions"),
+        ({"kafka": {"securityProtocol": "TLS"}}, "kafka.securityProtocol"),
+        ({"kafka": SASL}, "kafka.sasl.mechanism"),
+        ({"kafka": {"sasl": {"mechanism": "PLAIN", "secret": "s"}}}, "kafka.sasl.mechanism"),
+        ({"kafka": {**SASL, "sasl": {"mechanism": "OAUTHBEARER"}}}, "kafka.sasl.oauth"),
+        (
+            {"kafka": {**SASL, "sasl": {"mechanism": "OAUTHBEARER", "oauth": {"tokenUrl": "https://auth/token"}}}},
+            "kafka.sasl.oauth.clientId",
+        ),
+        *((with_token_url(url), "kafka.sasl.oauth.tokenUrl") for url in (
+            "auth.example.com", "http://auth.example.com", "ftp://auth.example.com", "https://", "https://:443/token",
+            "https://me:word@auth.example.com/", "https://me@auth.example.com/", "https://auth.example.com:99999/token",
+            "https://auth.example.com:token/", "https://[::1/token", "https://[::1]:65536",
+        )),
+        ({"topics": {"replication": -2}}, "topics.replication"),
+        ({"topics": {"retentionSeconds": -2}}, "topics.retentionSeconds"),
+        ({"metrics": {"port": 65536}}, "metrics.port"),
+        ({"settings": {"result_field": "text"}}, "settings.result_field"),
+        ({"settings": {"result_field": "a.b"}}, "settings.result_field"),
+        ({"settings": {"result_field": "review", "text_field": "review.body"}}, "settings.result_field"),
+        ({"settings": {"text_field": "sentiment"}}, "settings.text_field"),
+        ({"settings": {"text_field": "sentiment.body"}}, "settings.text_field"),
+        ({"settings": {"batch_window_reviews": 4097}}, "settings.batch_window_reviews"),
+        ({"settings": {"batch_window_reviews": 11, "max_in_flight_reviews": 10}}, "settings.max_in_flight_reviews"),
+        ({"settings": {"batch_window_reviews": -1}}, "settings.batch_window_reviews"),
+        ({"settings": {"max_in_flight_bytes": 999_999}}, "settings.max_in_flight_bytes"),
+        ({"settings": {"max_windows": 0}}, "settings.max_windows"),
+        ({"settings": {"fuse_share": 1.1}}, "settings.fuse_share"),
+        ({"settings": {"commit_interval_s": 0}}, "settings.commit_interval_s"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_the_worker_refuses_at_its_start_the_chart_refuses_before(
+    unguarded: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], named: str
+) -> None:
+    text = problems(**values)
+    assert named in text or f"'/{named.replace('.', '/')}'" in text
+    answer = rendered(case("default"), more=values, chart=unguarded)
+    assert answer.code == 0, answer.errors
+    (config,) = (found for found in objects(answer.out) if found["kind"] == "ConfigMap")
+    with pytest.raises(UsageError):
+        loaded(config["data"], monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kafka": {"bootstrapServers": "a:1,[fd00::1]:65535"}},
+        {"kafka": {"inputTopic": "...", "outputTopic": ".a", "deadLetterTopic": "a" * 249}},
+        {"settings": {"result_field": "body", "text_field": "review.body"}},
+        {"settings": {"result_field": "text", "text_field": "sentiment"}},
+        {"settings": {"batch_window_reviews": 4096}},
+        {"settings": {"batch_window_reviews": 5000, "max_in_flight_reviews": 5000}},
+        with_token_url("https://[fd00::1]:65535"),
+        with_token_url("https://auth.example.com?for=kafka@example.com"),
+    ],
+    ids=str,
+)
+def test_what_the_worker_just_takes_the_chart_takes(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    more = {**values, "kafka": {"bootstrapServers": SERVERS, **values.get("kafka", {})}}
+    loaded(environment_of(objects_of(**more)), monkeypatch)
 
 
 def test_a_large_number_on_the_command_line_keeps_its_digits() -> None:

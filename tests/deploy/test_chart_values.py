@@ -112,13 +112,25 @@ FITTING_TLS = {"securityProtocol": "SSL"}
         ({"scaling": {"kind": "hpa"}, "gpu": {"enabled": True}}, "with a GPU needs scaling.hpa.metrics"),
         ({"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels: app.kubernetes.io/name belongs to the chart"),
         ({"commonLabels": {"app.kubernetes.io/instance": "x"}}, "commonLabels: app.kubernetes.io/instance belongs"),
+        (
+            {"fullnameOverride": "2024", "workload": {"kind": "StatefulSet"}},
+            "the Service would be called 2024, and a Service's name has to begin with a letter: set fullnameOverride",
+        ),
+        ({"fullnameOverride": "2024", "metrics": {"monitor": "service"}}, "the Service would be called 2024"),
         ({"workload": {"maxSurge": 0}}, "workload.maxSurge and workload.maxUnavailable are both 0"),
         ({"workload": {"maxUnavailable": "0%"}, "gpu": {"enabled": True}}, "are both 0"),
         ({"tracing": {"enabled": True}}, "tracing.enabled needs tracing.endpoint"),
+        ({"tracing": {"endpoint": "http://collector:99999"}}, "tracing.endpoint=http://collector:99999 is no address"),
+        ({"kafka": {"bootstrapServers": "kafka:99999"}}, 'the port of "kafka:99999" is not one of 1 to 65535'),
+        ({"kafka": {"inputTopic": "."}}, 'kafka.inputTopic: Kafka takes no topic that is called "."'),
+        ({"kafka": {"outputTopic": "reviews.in"}}, "must differ (now reviews.in, reviews.in, reviews.dlq)"),
+        ({"settings": {"result_field": "text"}}, "would replace the member that holds the text"),
+        ({"settings": {"batch_window_reviews": 5000}}, "is more than settings.max_in_flight_reviews=4096"),
         (
-            {"scaling": {"kind": "hpa"}, "resources": {"requests": {"cpu": 2}, "limits": {"cpu": "2"}}},
-            "cpuUtilization=120 is never reached where request and limit of the CPU are both 2",
+            {"scaling": {"kind": "hpa"}, "resources": {"requests": {"cpu": "1900m"}, "limits": {"cpu": "2"}}},
+            "with resources.requests.cpu=1900m and resources.limits.cpu=2 take 95 or less",
         ),
+        ({"scaling": {"kind": "hpa"}, "resources": {"requests": {"cpu": "0m"}}}, "needs resources.requests.cpu"),
         ({"scaling": {"kind": "hpa"}, "resources": {"requests": {"cpu": None}}}, "needs resources.requests.cpu"),
         ({"scaling": {"kind": "keda", "keda": {"by": "drainTime"}}}, "drainTime needs scaling.keda.prometheusServer"),
         (
@@ -167,6 +179,42 @@ def test_values_that_do_fit_are_taken(values: dict[str, Any]) -> None:
     assert answer.code == 0, answer.errors
 
 
+@pytest.mark.parametrize(
+    ("least", "most", "wanted", "fits"),
+    [
+        ("2000m", "2", 120, False),
+        ("1900m", "2", 120, False),
+        ("1800m", "2", 120, False),
+        ("1500m", "2", 120, True),
+        (1.5, 2, 120, True),
+        (2, "2", 120, False),
+        ("2", 2, 90, True),
+        ("2", 2, 91, False),
+        (0.5, "500m", 120, False),
+        (0.5, "1", 120, True),
+        (".5", "1.1", 200, False),
+        (".5", "1.101", 200, True),
+        ("1", "2G", 120, True),
+        ("15e-1", "2e0", 122, False),
+        ("1", None, 500, True),
+    ],
+)
+def test_the_hpa_can_always_scale_up(least: Any, most: Any, wanted: int, fits: bool) -> None:
+    values = {
+        "scaling": {"kind": "hpa", "hpa": {"cpuUtilization": wanted}},
+        "resources": {"requests": {"cpu": least}, "limits": {"cpu": most}},
+    }
+    if fits:
+        answer = rendered(case("default"), more=values)
+        assert answer.code == 0, answer.errors
+    else:
+        text = problems(**values)
+        assert f"scaling.hpa.cpuUtilization={wanted} is never exceeded" in text
+        values["scaling"]["hpa"]["cpuUtilization"] = int(text.partition(" take ")[2].split()[0])
+        taken = rendered(case("default"), more=values)
+        assert taken.code == 0, taken.errors
+
+
 def test_all_that_is_wrong_is_told_at_once() -> None:
     text = problems(topics={"mode": "strimzi"}, model={"source": "pvc"}, scaling={"kind": "keda", "max": 99})
     for place in ("topics.strimzi.cluster", "model.pvc.claim", "scaling.max=99"):
@@ -179,7 +227,9 @@ def test_without_brokers_it_says_how_to_name_them() -> None:
     assert "kafka.bootstrapServers is needed: --set kafka.bootstrapServers=kafka-1:9092" in answer.errors
 
 
-@pytest.mark.parametrize(("version", "fits"), [("1.30.0", False), ("1.31.0", True)])
+@pytest.mark.parametrize(
+    ("version", "fits"), [("1.30.0", False), ("1.32.9", False), ("1.33.0-gke.1", True), ("1.33.0", True)]
+)
 def test_an_image_volume_needs_a_cluster_that_has_them(version: str, fits: bool) -> None:
     values = {
         "kafka": {"bootstrapServers": "kafka:9092"},
@@ -187,7 +237,7 @@ def test_an_image_volume_needs_a_cluster_that_has_them(version: str, fits: bool)
     }
     answer = rendered(more=values, version=version)
     assert (answer.code == 0) is fits
-    assert fits or "needs Kubernetes 1.31 or newer, and this is v1.30.0" in answer.errors
+    assert fits or f"needs Kubernetes 1.33 or newer, and this is v{version}" in answer.errors
 
 
 def test_a_cluster_that_is_too_old_is_refused() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,87 @@ def test_the_cases_show_each_rule_firing_and_silent() -> None:
             (fires if expected.get("exp_alerts") else silent).add(expected["alertname"])
     names = {rule["alert"] for rule in RULES}
     assert (fires, silent) == (names, names)
+
+
+SCRAPE_S = 15
+BEFORE_S, AFTER_S = 20 * 60, 40 * 60
+
+
+@dataclass(frozen=True)
+class Life:
+    """A worker from its first second to its last, and when it was started."""
+
+    instance: str
+    first_s: int
+    last_s: int
+    starts_s: Sequence[int]
+
+    def series(self, rebalances_s: Sequence[int]) -> dict[str, str]:
+        """What Prometheus has of it, in a group that shared its partitions out at these times."""
+        labels = f'{{job="reviews", namespace="shop", instance="{self.instance}"}}'
+        info, started, rebalances = [], [], []
+        for now in range(self.first_s, self.last_s, SCRAPE_S):
+            start = max(when for when in self.starts_s if when <= now)
+            info.append(1)
+            started.append(start)
+            rebalances.append(sum(start <= when <= now for when in rebalances_s))
+        values = {
+            "reviews_worker_info": info,
+            "process_start_time_seconds": started,
+            "reviews_worker_rebalances_total": rebalances,
+        }
+        before = ["_"] * (self.first_s // SCRAPE_S)
+        return {name + labels: " ".join([*before, *map(str, seen), "stale"]) for name, seen in values.items()}
+
+
+def replaced(workers: int, every_s: int) -> tuple[list[Life], list[int]]:
+    """Pods replaced one by one: the new one joins, and the old one leaves half a step later."""
+    joins = range(BEFORE_S, BEFORE_S + workers * every_s, every_s)
+    end = joins[-1] + AFTER_S
+    old = [Life(f"old-{join}", 0, join + every_s // 2, [0]) for join in joins]
+    new = [Life(f"new-{join}", join, end, [join]) for join in joins]
+    return old + new, [when for join in joins for when in (join, join + every_s // 2)]
+
+
+def restarted(workers: int, every_s: int) -> tuple[list[Life], list[int]]:
+    """Processes stopped and started again one by one, each where it was."""
+    stops = range(BEFORE_S, BEFORE_S + workers * every_s, every_s)
+    lives = [Life(f"host-{stop}", 0, stops[-1] + AFTER_S, [0, stop + every_s // 2]) for stop in stops]
+    return lives, [when for stop in stops for when in (stop, stop + every_s // 2)]
+
+
+def check_storm(folder: Path, lives: Sequence[Life], rebalances_s: Sequence[int], fires: bool) -> None:
+    """Fail unless the alert fires at some minute, or at none."""
+    series = {name: values for life in lives for name, values in life.series(rebalances_s).items()}
+    seen = {
+        "expr": 'count(last_over_time(ALERTS{alertname="ReviewsWorkerRebalanceStorm",alertstate="firing"}[1d]))',
+        "eval_time": f"{max(life.last_s for life in lives)}s",
+        "exp_samples": [{"labels": "{}", "value": 1}] if fires else [],
+    }
+    test = {
+        "interval": f"{SCRAPE_S}s",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [seen],
+    }
+    path = folder / "test.yaml"
+    path.write_text(yaml.safe_dump({"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": [test]}))
+    tool("promtool").succeeds("test", "rules", path)
+
+
+@pytest.mark.parametrize("update", [replaced, restarted])
+@pytest.mark.parametrize("every_s", [30, 45, 60])
+@pytest.mark.parametrize("workers", [6, 8, 12, 24])
+def test_an_update_is_no_storm_at_any_minute(
+    tmp_path: Path, workers: int, every_s: int, update: Callable[[int, int], tuple[list[Life], list[int]]]
+) -> None:
+    check_storm(tmp_path, *update(workers, every_s), fires=False)
+
+
+@pytest.mark.parametrize("update", [replaced, restarted])
+def test_an_update_hides_no_storm(tmp_path: Path, update: Callable[[int, int], tuple[list[Life], list[int]]]) -> None:
+    lives, rebalances_s = update(24, 60)
+    restless_s = range(BEFORE_S, BEFORE_S + 30 * 60, 60)
+    check_storm(tmp_path, lives, sorted([*rebalances_s, *(when + 20 for when in restless_s)]), fires=True)
 
 
 @every_rule

@@ -15,25 +15,25 @@ kafka-ca:
 {{- with $tls.client.secret }}
 kafka-client:
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
     items:
-      - {key: {{ $tls.client.certificateKey }}, path: tls.crt}
-      - {key: {{ $tls.client.privateKeyKey }}, path: tls.key}
+      - {key: {{ $tls.client.certificateKey | quote }}, path: tls.crt}
+      - {key: {{ $tls.client.privateKeyKey | quote }}, path: tls.key}
       {{- with $tls.client.passwordKey }}
-      - {key: {{ . }}, path: password}
+      - {key: {{ . | quote }}, path: password}
       {{- end }}
 {{- end }}
 {{- if or (eq $mechanism "PLAIN") (hasPrefix "SCRAM-" $mechanism) }}
 kafka-sasl:
   secret:
-    secretName: {{ $sasl.secret }}
+    secretName: {{ $sasl.secret | quote }}
     defaultMode: 0440
     items:
       {{- if not $sasl.username }}
-      - {key: {{ $sasl.usernameKey }}, path: username}
+      - {key: {{ $sasl.usernameKey | quote }}, path: username}
       {{- end }}
-      - {key: {{ $sasl.passwordKey }}, path: password}
+      - {key: {{ $sasl.passwordKey | quote }}, path: password}
 {{- else if eq $mechanism "OAUTHBEARER" }}
 {{- with $sasl.oauth }}
 kafka-oauth:
@@ -43,17 +43,17 @@ kafka-oauth:
     sources:
       - serviceAccountToken:
           path: token
-          audience: {{ .serviceAccountToken.audience }}
+          audience: {{ .serviceAccountToken.audience | quote }}
           expirationSeconds: {{ .serviceAccountToken.expirationSeconds }}
   {{- else }}
   secret:
-    secretName: {{ .secret }}
+    secretName: {{ .secret | quote }}
     defaultMode: 0440
     items:
       {{- if .tokenKey }}
-      - {key: {{ .tokenKey }}, path: token}
+      - {key: {{ .tokenKey | quote }}, path: token}
       {{- else }}
-      - {key: {{ .clientSecretKey }}, path: client-secret}
+      - {key: {{ .clientSecretKey | quote }}, path: client-secret}
       {{- end }}
   {{- end }}
 {{- with include "reviews-worker.caSource" .ca }}
@@ -65,16 +65,16 @@ kafka-oauth-ca:
 {{- with $sasl.kerberos }}
 kafka-keytab:
   secret:
-    secretName: {{ .secret }}
+    secretName: {{ .secret | quote }}
     defaultMode: 0440
     items:
-      - {key: {{ .keytabKey }}, path: keytab}
+      - {key: {{ .keytabKey | quote }}, path: keytab}
 {{- if .configMap }}
 kafka-krb5:
   configMap:
-    name: {{ .configMap }}
+    name: {{ .configMap | quote }}
     items:
-      - {key: {{ .configKey }}, path: krb5.conf}
+      - {key: {{ .configKey | quote }}, path: krb5.conf}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -83,15 +83,15 @@ kafka-krb5:
 {{- define "reviews-worker.caSource" -}}
 {{- if .configMap -}}
 configMap:
-  name: {{ .configMap }}
+  name: {{ .configMap | quote }}
   items:
-    - {key: {{ .key }}, path: ca.crt}
+    - {key: {{ .key | quote }}, path: ca.crt}
 {{- else if .secret -}}
 secret:
-  secretName: {{ .secret }}
+  secretName: {{ .secret | quote }}
   defaultMode: 0440
   items:
-    - {key: {{ .key }}, path: ca.crt}
+    - {key: {{ .key | quote }}, path: ca.crt}
 {{- end -}}
 {{- end }}
 
@@ -139,7 +139,7 @@ oauth_ca_file: {{ include "reviews-worker.folder" "kafka-oauth-ca/ca.crt" }}
 {{- end }}
 {{- end }}
 {{- else if eq $mechanism "GSSAPI" }}
-kerberos_service_name: {{ $sasl.kerberos.serviceName }}
+kerberos_service_name: {{ $sasl.kerberos.serviceName | quote }}
 {{- end }}
 {{- end }}
 

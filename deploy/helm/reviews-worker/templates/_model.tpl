@@ -14,15 +14,15 @@
 {{- with .Values.model -}}
 {{- if eq .source "pvc" -}}
 persistentVolumeClaim:
-  claimName: {{ .pvc.claim }}
+  claimName: {{ .pvc.claim | quote }}
   readOnly: true
 {{- else if eq .source "imageVolume" -}}
 image:
-  reference: {{ .imageVolume.reference }}
+  reference: {{ .imageVolume.reference | quote }}
   pullPolicy: {{ .imageVolume.pullPolicy }}
 {{- else if eq .source "hub" -}}
 emptyDir:
-  sizeLimit: {{ .hub.sizeLimit }}
+  sizeLimit: {{ .hub.sizeLimit | quote }}
 {{- end -}}
 {{- end -}}
 {{- end }}
@@ -31,7 +31,7 @@ emptyDir:
 {{- define "reviews-worker.importContainer" -}}
 {{- $hub := .Values.model.hub -}}
 - name: import-model
-  image: {{ $hub.image.repository | default .Values.image.repository }}:{{ $hub.image.tag | default (printf "%s-convert" .Chart.AppVersion) }}
+  image: {{ printf "%s:%s" ($hub.image.repository | default .Values.image.repository) ($hub.image.tag | default (printf "%s-convert" .Chart.AppVersion)) | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   args:
     - model
@@ -42,10 +42,10 @@ emptyDir:
     - --cache=/models/cache
     - --precision={{ $hub.precision }}
     {{- with $hub.revision }}
-    - --revision={{ . }}
+    - {{ printf "--revision=%s" . | quote }}
     {{- end }}
     {{- with $hub.labels }}
-    - --labels={{ join "," . }}
+    - {{ join "," . | printf "--labels=%s" | quote }}
     {{- end }}
     {{- if $hub.token.secret }}
     - --token-file={{ include "reviews-worker.folder" "hub-token/token" }}

@@ -16,8 +16,8 @@
 {{- end }}
 
 {{- define "reviews-worker.releaseLabels" -}}
-app.kubernetes.io/name: {{ include "reviews-worker.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "reviews-worker.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- /* What selects the workers, and neither the job nor the test. Fixed for the life of a release. */}}
@@ -29,16 +29,16 @@ app.kubernetes.io/component: worker
 {{- define "reviews-worker.labels" -}}
 {{ include "reviews-worker.releaseLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
 
 {{- define "reviews-worker.metadata" -}}
-name: {{ include "reviews-worker.fullname" . }}
-namespace: {{ .Release.Namespace }}
+name: {{ include "reviews-worker.fullname" . | quote }}
+namespace: {{ .Release.Namespace | quote }}
 labels:
   {{- include "reviews-worker.labels" . | nindent 2 }}
 {{- end }}

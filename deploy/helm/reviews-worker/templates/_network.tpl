@@ -1,7 +1,23 @@
+{{- /* "true" for the digits of a port. */}}
+{{- define "reviews-worker.isPort" -}}
+{{- if and (regexMatch "^[1-9][0-9]{0,4}$" .) (le (atoi .) 65535) -}}true{{- end -}}
+{{- end }}
+
+{{- /* Host and port of a URL, and what stands before them. */}}
+{{- define "reviews-worker.authorityOfUrl" -}}
+{{- regexFind "^https?://[^/?#]*" . | trimPrefix "http://" | trimPrefix "https://" -}}
+{{- end }}
+
+{{- /* "true" for a URL with a host, and with a port that can be one if any. */}}
+{{- define "reviews-worker.isAddress" -}}
+{{- $place := include "reviews-worker.authorityOfUrl" . | splitList "@" | last -}}
+{{- if and (regexMatch "^(\\[[0-9a-fA-F:.]+\\]|[^\\s:\\[\\]]+)(:[0-9]+)?$" $place) (include "reviews-worker.isPort" (include "reviews-worker.portOfUrl" .)) -}}true{{- end -}}
+{{- end }}
+
 {{- /* The port of a URL, or what its scheme stands for. */}}
 {{- define "reviews-worker.portOfUrl" -}}
-{{- $url := urlParse . -}}
-{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) -}}
+{{- $port := regexFind ":[0-9]+$" (include "reviews-worker.authorityOfUrl" .) | trimPrefix ":" -}}
+{{- $port | default (ternary "443" "80" (hasPrefix "https://" .)) -}}
 {{- end }}
 
 {{- /* Ports of the brokers: those of the bootstrap servers, and those of the values. */}}

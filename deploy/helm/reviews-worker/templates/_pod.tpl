@@ -5,13 +5,13 @@ enableServiceLinks: false
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}
 
@@ -67,18 +67,18 @@ metadata:
     {{- end }}
   annotations:
     # Another configuration or another model rolls the workers; the files of Secrets are read again without that.
-    checksum/config: {{ include "reviews-worker.environment" . | sha256sum }}
-    checksum/model: {{ toJson .Values.model | sha256sum }}
+    checksum/config: {{ include "reviews-worker.environment" . | sha256sum | quote }}
+    checksum/model: {{ toJson .Values.model | sha256sum | quote }}
     kubectl.kubernetes.io/default-container: worker
     {{- with .Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
   {{- include "reviews-worker.podBasics" . | nindent 2 }}
-  serviceAccountName: {{ include "reviews-worker.serviceAccountName" . }}
+  serviceAccountName: {{ include "reviews-worker.serviceAccountName" . | quote }}
   terminationGracePeriodSeconds: {{ include "reviews-worker.terminationGracePeriodSeconds" . }}
   {{- with .Values.runtimeClassName }}
-  runtimeClassName: {{ . }}
+  runtimeClassName: {{ . | quote }}
   {{- end }}
   {{- with include "reviews-worker.placement" . | trim }}
   {{- . | nindent 2 }}
@@ -89,11 +89,11 @@ spec:
   {{- end }}
   containers:
     - name: worker
-      image: {{ include "reviews-worker.image" . }}
+      image: {{ include "reviews-worker.image" . | quote }}
       {{- include "reviews-worker.containerBasics" . | nindent 6 }}
       args: [run]
       envFrom:
-        - configMapRef: {name: {{ include "reviews-worker.fullname" . }}}
+        - configMapRef: {name: {{ include "reviews-worker.fullname" . | quote }}}
       {{- with include "reviews-worker.ownEnvironment" . }}
       {{- . | nindent 6 }}
       {{- end }}
@@ -130,10 +130,10 @@ spec:
     {{- if and (eq .Values.model.source "hub") .Values.model.hub.token.secret }}
     - name: hub-token
       secret:
-        secretName: {{ .Values.model.hub.token.secret }}
+        secretName: {{ .Values.model.hub.token.secret | quote }}
         defaultMode: 0440
         items:
-          - {key: {{ .Values.model.hub.token.key }}, path: token}
+          - {key: {{ .Values.model.hub.token.key | quote }}, path: token}
     {{- end }}
 {{- end }}
 
@@ -144,7 +144,7 @@ env:
   {{- if eq .Values.workload.kind "StatefulSet" }}
   - name: POD_NAME
     valueFrom: {fieldRef: {fieldPath: metadata.name}}
-  - {name: REVIEWS_WORKER_GROUP_INSTANCE_ID, value: {{ .Release.Namespace }}.$(POD_NAME)}
+  - {name: REVIEWS_WORKER_GROUP_INSTANCE_ID, value: {{ printf "%s.$(POD_NAME)" .Release.Namespace | quote }}}
   {{- end }}
   {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}

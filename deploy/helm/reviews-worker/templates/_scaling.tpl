@@ -11,6 +11,16 @@
 {{- .Values.scaling.max | default .Values.kafka.inputPartitions -}}
 {{- end }}
 
+{{- /* An amount of CPU in thousandths of a core, however it is written; empty where it is none. */}}
+{{- define "reviews-worker.millicores" -}}
+{{- $units := dict "" 1000 "m" 1 "u" 0.001 "n" 0.000001 "k" 1000000 -}}
+{{- $amount := toString . -}}
+{{- if regexMatch "^[0-9]*\\.?[0-9]+([eE][+-]?[0-9]+|[munk])?$" $amount -}}
+{{- $unit := regexFind "[munk]$" $amount -}}
+{{- mulf (trimSuffix $unit $amount) (get $units $unit) -}}
+{{- end -}}
+{{- end }}
+
 {{- /* KEDA's word for the SASL mechanism; "none" where the chart cannot make a TriggerAuthentication for it, empty
 without SASL. */}}
 {{- define "reviews-worker.kedaSasl" -}}

@@ -18,10 +18,21 @@
 kafka.bootstrapServers is needed: --set kafka.bootstrapServers=kafka-1:9092
 {{- else }}
 {{- range splitList "," $kafka.bootstrapServers }}
-{{- if not (regexMatch "^(\\[[0-9a-fA-F:]+\\]|[^\\s:]+):[0-9]{1,5}$" .) }}
+{{- if not (regexMatch "^(\\[[0-9a-fA-F:]+\\]|[^\\s:]+):[0-9]+$" .) }}
 kafka.bootstrapServers: {{ . | quote }} is no host:port
+{{- else if not (include "reviews-worker.isPort" (regexFind "[0-9]+$" .)) }}
+kafka.bootstrapServers: the port of {{ . | quote }} is not one of 1 to 65535
 {{- end }}
 {{- end }}
+{{- end }}
+{{- $topics := list $kafka.inputTopic $kafka.outputTopic $kafka.deadLetterTopic }}
+{{- range $name, $topic := dict "kafka.inputTopic" $kafka.inputTopic "kafka.outputTopic" $kafka.outputTopic "kafka.deadLetterTopic" $kafka.deadLetterTopic }}
+{{- if has $topic (list "." "..") }}
+{{ $name }}: Kafka takes no topic that is called {{ $topic | quote }}
+{{- end }}
+{{- end }}
+{{- if lt (len (uniq $topics)) 3 }}
+kafka.inputTopic, kafka.outputTopic and kafka.deadLetterTopic must differ (now {{ join ", " $topics }})
 {{- end }}
 {{- range $name, $ca := dict "kafka.tls.ca" $kafka.tls.ca "kafka.sasl.oauth.ca" $sasl.oauth.ca }}
 {{- if and $ca.configMap $ca.secret }}
@@ -51,6 +62,13 @@ kafka.sasl.mechanism=OAUTHBEARER needs exactly one of serviceAccountToken.enable
 {{- if and $sasl.oauth.tokenUrl (not (and $sasl.oauth.clientId $sasl.oauth.secret)) }}
 kafka.sasl.oauth.tokenUrl needs kafka.sasl.oauth.clientId and kafka.sasl.oauth.secret
 {{- end }}
+{{- with $sasl.oauth.tokenUrl }}
+{{- if contains "@" (include "reviews-worker.authorityOfUrl" .) }}
+kafka.sasl.oauth.tokenUrl holds a user or a password: they belong into kafka.sasl.oauth.clientId and the Secret kafka.sasl.oauth.secret
+{{- else if not (include "reviews-worker.isAddress" .) }}
+kafka.sasl.oauth.tokenUrl={{ . }} is no address: https://, a host, and a port of 1 to 65535 where it is not 443
+{{- end }}
+{{- end }}
 {{- if and $sasl.oauth.tokenKey (not $sasl.oauth.secret) }}
 kafka.sasl.oauth.tokenKey needs kafka.sasl.oauth.secret
 {{- end }}
@@ -67,6 +85,20 @@ kafka.sasl.mechanism=GSSAPI needs kafka.sasl.kerberos.secret, the name of a Secr
 settings.{{ $name }} belongs to the chart: set {{ . }} instead
 {{- end }}
 {{- end }}
+{{- /* What the worker would refuse at its start, with its defaults. */}}
+{{- $text := .Values.settings.text_field | default "text" }}
+{{- $result := .Values.settings.result_field | default "sentiment" }}
+{{- if contains "." $result }}
+settings.result_field={{ $result }} names a member of the event itself, and has no dots
+{{- end }}
+{{- if eq $result (splitList "." $text | first) }}
+settings.result_field={{ $result }} would replace the member that holds the text (settings.text_field={{ $text }})
+{{- end }}
+{{- $window := int .Values.settings.batch_window_reviews }}
+{{- $inFlight := .Values.settings.max_in_flight_reviews | default 4096 | int }}
+{{- if gt $window $inFlight }}
+settings.batch_window_reviews={{ $window }} is more than settings.max_in_flight_reviews={{ $inFlight }}
+{{- end }}
 {{- end }}
 
 {{- define "reviews-worker.modelProblems" -}}
@@ -81,8 +113,9 @@ model.source=hub needs model.hub.repository, owner/name
 {{- if not $model.imageVolume.reference }}
 model.source=imageVolume needs model.imageVolume.reference
 {{- end }}
-{{- if semverCompare "<1.31.0-0" .Capabilities.KubeVersion.Version }}
-model.source=imageVolume needs Kubernetes 1.31 or newer, and this is {{ .Capabilities.KubeVersion.Version }}: take pvc or hub
+{{- /* 1.31 and 1.32 have such volumes, but their Pod Security "restricted" refuses them. */}}
+{{- if semverCompare "<1.33.0-0" .Capabilities.KubeVersion.Version }}
+model.source=imageVolume needs Kubernetes 1.33 or newer, and this is {{ .Capabilities.KubeVersion.Version }}: take pvc or hub
 {{- end }}
 {{- end }}
 {{- $gpus := get (.Values.resources.limits | default dict) .Values.gpu.resource }}
@@ -113,12 +146,19 @@ topics.mode=job runs before the Secrets of externalSecrets exist: take topics.mo
 {{- if and (eq .Values.workload.kind "Deployment") (eq "0 0" (join " " $updates | replace "%" "")) }}
 workload.maxSurge and workload.maxUnavailable are both 0, and no pod could ever be replaced: let one of them be 1
 {{- end }}
+{{- $fullname := include "reviews-worker.fullname" . }}
+{{- if and (regexMatch "^[0-9]" $fullname) (or (eq .Values.workload.kind "StatefulSet") (eq .Values.metrics.monitor "service")) }}
+the Service would be called {{ $fullname }}, and a Service's name has to begin with a letter: set fullnameOverride
+{{- end }}
 {{- $named := list "OTEL_EXPORTER_OTLP_ENDPOINT" "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" -}}
 {{- range .Values.extraEnv }}
 {{- if has .name $named }}{{ $named = list }}{{ end }}
 {{- end }}
 {{- if and .Values.tracing.enabled (not .Values.tracing.endpoint) $named }}
 tracing.enabled needs tracing.endpoint, where the traces go
+{{- end }}
+{{- if and .Values.tracing.endpoint (not (include "reviews-worker.isAddress" .Values.tracing.endpoint)) }}
+tracing.endpoint={{ .Values.tracing.endpoint }} is no address: http:// or https://, a host, and a port of 1 to 65535
 {{- end }}
 {{- end }}
 
@@ -144,12 +184,17 @@ scaling.kind=hpa needs scaling.min of 1 or more; only keda goes down to 0
 scaling.kind=hpa with a GPU needs scaling.hpa.metrics: the CPU says little about a GPU
 {{- end }}
 {{- if and (eq $scaling.kind "hpa") (not $scaling.hpa.metrics) }}
-{{- $request := get (.Values.resources.requests | default dict) "cpu" | toString }}
-{{- $limit := get (.Values.resources.limits | default dict) "cpu" | toString }}
-{{- if not $request }}
+{{- $request := get (.Values.resources.requests | default dict) "cpu" }}
+{{- $limit := get (.Values.resources.limits | default dict) "cpu" }}
+{{- $wanted := int $scaling.hpa.cpuUtilization }}
+{{- $least := include "reviews-worker.millicores" $request }}
+{{- $most := include "reviews-worker.millicores" $limit }}
+{{- if or (not $request) (eq $least "0") }}
 scaling.kind=hpa needs resources.requests.cpu, which the use of the CPU is a share of
-{{- else if and (eq $request $limit) (ge (int $scaling.hpa.cpuUtilization) 100) }}
-scaling.hpa.cpuUtilization={{ int $scaling.hpa.cpuUtilization }} is never reached where request and limit of the CPU are both {{ $limit }}: take 70, for example
+{{- else if and $least $most (le (mulf $most 1000) (mulf $least $wanted 11)) }}
+{{- /* The HPA acts when the use is more than a tenth above what is wanted. */}}
+{{- $reachable := sub (divf (mulf $most 1000) (mulf $least 11) | ceil | int) 1 }}
+scaling.hpa.cpuUtilization={{ $wanted }} is never exceeded by the tenth from which the HPA acts: with resources.requests.cpu={{ $request }} and resources.limits.cpu={{ $limit }} take {{ $reachable }} or less, or another request or limit
 {{- end }}
 {{- end }}
 {{- if eq $scaling.kind "keda" }}
