@@ -92,9 +92,10 @@ def entry(
     outcome: Prediction | RecordError | Tombstone = PREDICTION,
     value: bytes | None = None,
     partition: TopicPartition = INPUT,
+    key: bytes | None = b"key",
 ) -> Entry:
     """An entry that has its outcome."""
     if outcome is not TOMBSTONE and value is None:
         value = b'{"text": "%d"}' % offset
-    record = Record(partition, offset, 1, b"key", value, (), 1)
+    record = Record(partition, offset, 1, key, value, (), 1)
     return Entry(record, None, has_result=False, arrived_at=0.0, waiting_since=0.0, outcome=outcome)

@@ -10,7 +10,8 @@
     │   ├── BrokerError          the broker is away, or answered that it cannot now
     │   └── TransactionError     a transaction could not be committed, or nobody knows whether it was
     ├── FencedError              another member has taken over what this one published as
-    ├── RecordTooLargeError      the broker does not take a record, or a batch of them, of this size
+    ├── RecordRefusedError       the broker does not take a record, or a batch with it
+    │   └── RecordTooLargeError  for its size
     └── FatalError               stop the process; `exit_code` says why
         ├── UsageError           wrong option or setting
         ├── ArtifactError        the model artifact is missing, altered or does not fit
@@ -62,6 +63,7 @@ class Reason(enum.StrEnum):
     TEXT_BLANK = "text_blank"
     EVENT_TOO_LARGE = "event_too_large"
     OUTPUT_TOO_LARGE = "output_too_large"
+    OUTPUT_REFUSED = "output_refused"
     INFERENCE_FAILED = "inference_failed"
 
 
@@ -120,8 +122,16 @@ class FencedError(WorkerError):
     """Another member has taken over what this one published as: nothing more may be published."""
 
 
-class RecordTooLargeError(WorkerError):
+class RecordRefusedError(WorkerError):
+    """The broker does not take a record, or a batch with it, however often it is asked."""
+
+    reason = Reason.OUTPUT_REFUSED
+
+
+class RecordTooLargeError(RecordRefusedError):
     """The broker does not take a record, or a batch of them, of this size."""
+
+    reason = Reason.OUTPUT_TOO_LARGE
 
 
 class FatalError(WorkerError):

@@ -75,6 +75,11 @@ class TopicDescription:
         value = self.configs.get(name, "")
         return int(value) if value.lstrip("-").isdigit() else None
 
+    @property
+    def compacted(self) -> bool:
+        """Whether the topic is known to be compacted, alone or besides being deleted from."""
+        return "compact" in self.configs.get("cleanup.policy", "")
+
 
 @dataclass(frozen=True, slots=True)
 class TopicLayout:
@@ -86,6 +91,8 @@ class TopicLayout:
     output_max_bytes: int | None
     """Largest record batch that the output topic takes; None when it cannot be read."""
     dead_letter_max_bytes: int | None
+    output_compacted: bool = False
+    """Whether the output topic is known to be compacted, and so to take no record without a key."""
 
 
 class TopicAdmin:
@@ -229,6 +236,7 @@ async def _ensure_once(settings: Settings) -> TopicLayout:
         dead_letter_partitions=dead.partitions,
         output_max_bytes=output.integer("max.message.bytes"),
         dead_letter_max_bytes=dead.integer("max.message.bytes"),
+        output_compacted=output.compacted,
     )
 
 

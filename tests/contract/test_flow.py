@@ -12,7 +12,7 @@ from contract.world import World, by_partition
 from jsonschema import Draft202012Validator
 from kafka_tools import Message
 
-from worker.errors import ExitCode
+from worker.errors import DeliveryError, ExitCode
 from worker.fakes import FakeSession
 from worker.overflow import Overflow
 from worker.records import Encoding
@@ -139,6 +139,45 @@ async def test_what_the_broker_refuses_for_its_size_becomes_a_dead_letter_alone(
     assert [letter.value for letter in letters] == [message.value for message in large]
     assert await worker.stop() is ExitCode.OK
     assert await world.check_commits() == {0: 27}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known at the start", "compacted later"])
+async def test_an_event_without_a_key_becomes_a_dead_letter_where_the_output_topic_is_compacted(
+    world: World, known: bool
+) -> None:
+    await world.create_topics()
+    if known:
+        await world.compact(world.settings.output_topic)
+    session = FakeSession()
+    session.hold()
+    keyless = [Message(b'{"text": "no key"}', timestamp_ms=number + 1) for number in range(3)]
+    await world.produce([*reviews(10), keyless[0], *reviews(10, first=10), keyless[1], *reviews(5, first=20)])
+    worker = world.worker(session)
+    await worker.until_computing()
+    if not known:
+        await world.compact(world.settings.output_topic)
+    session.release()
+    await world.dead_letters(2)
+    assert numbers(await world.outputs(25)) == list(range(25))
+    await world.produce([keyless[2], Message(b'{"text": ', timestamp_ms=4), *reviews(1, first=25)])
+    letters = await world.dead_letters(4)
+    assert numbers(await world.outputs(26)) == list(range(26))
+    assert [letter.source for letter in letters] == [(0, 10), (0, 21), (0, 27), (0, 28)]
+    reasons = [letter.header("reviews_worker.errors.reason") for letter in letters]
+    assert reasons == ["output_refused", "output_refused", "output_refused", "not_json"]
+    assert "no key" in letters[0].header("__streams.errors.message")
+    assert await worker.stop() is ExitCode.OK
+    assert await world.check_commits() == {0: 30}
+
+
+async def test_a_dead_letter_without_a_key_that_a_compacted_topic_does_not_take_stops_the_worker(world: World) -> None:
+    await world.create_topics()
+    await world.compact(world.settings.dead_letter_topic)
+    await world.produce([*reviews(3), Message(b"text")])
+    worker = world.worker()
+    with pytest.raises(DeliveryError, match=rf"{world.settings.dead_letter_topic} does not take .*/0/3: it has no key"):
+        await worker.ended()
+    assert await world.dead_letters() == []
 
 
 async def test_a_poison_review_goes_to_the_dead_letters_alone(world: World, poisoned: FakeSession) -> None:

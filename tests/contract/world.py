@@ -163,6 +163,10 @@ class World(ABC):
         """Let the output topic take less from now on."""
 
     @abstractmethod
+    async def compact(self, topic: str) -> None:
+        """Let a topic be compacted from now on."""
+
+    @abstractmethod
     async def produce(self, messages: Sequence[Message]) -> None: ...
 
     @abstractmethod
@@ -234,6 +238,9 @@ class FakeWorld(World):
 
     async def limit_output(self, max_batch_bytes: int) -> None:
         self.broker.limit_batch_bytes(self.settings.output_topic, max_batch_bytes)
+
+    async def compact(self, topic: str) -> None:
+        self.broker.take_keys_only(topic)
 
     async def produce(self, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -309,13 +316,10 @@ class KafkaWorld(World):
             await kafka_tools.create_topics(self.servers, topic, partitions=partitions, config=config)
 
     async def limit_output(self, max_batch_bytes: int) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
-        await admin.start()
-        try:
-            config = KEEP | {"max.message.bytes": str(max_batch_bytes)}
-            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, self.settings.output_topic, config)])
-        finally:
-            await admin.close()
+        await self._configure(self.settings.output_topic, {"max.message.bytes": str(max_batch_bytes)})
+
+    async def compact(self, topic: str) -> None:
+        await self._configure(topic, {"cleanup.policy": "compact"})
 
     async def produce(self, messages: Sequence[Message]) -> None:
         placed = [
@@ -347,6 +351,14 @@ class KafkaWorld(World):
     async def broker_comes_back(self) -> None:
         assert isinstance(self.cluster, LocalCluster)
         await asyncio.to_thread(self.cluster.start_broker, 1)
+
+    async def _configure(self, topic: str, config: Mapping[str, str]) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
+        await admin.start()
+        try:
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, KEEP | config)])
+        finally:
+            await admin.close()
 
 
 async def _until(condition: Callable[[], bool], what: str, describe: Callable[[], str]) -> None:

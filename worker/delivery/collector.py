@@ -16,6 +16,7 @@ from worker.delivery.lane import Lane
 from worker.delivery.outcomes import Item, Outcomes
 from worker.delivery.patience import persistently
 from worker.delivery.transactions import NewTransactions
+from worker.errors import Reason
 from worker.metrics import Metrics
 from worker.pipeline.protocols import Owner
 from worker.records import Entry, OutputRecord, TopicPartition
@@ -30,8 +31,8 @@ class Publisher(Protocol):
         """Publish as many of the first `records` as one batch takes, at least one, and wait for all in-sync replicas.
 
         Answers how many were acknowledged. Retries what may pass for as long as it takes, or until `abandoned`, and
-        answers 0 then. Raises RecordTooLargeError when the broker refuses the size, DeliveryError when trying again
-        will not help.
+        answers 0 then. Raises RecordRefusedError when the broker does not take one of the records, DeliveryError when
+        trying again will not help.
         """
 
 
@@ -104,9 +105,9 @@ class RecordCollector:
         self._outcomes.acknowledged(items[:count])
         return count
 
-    def refuse(self, item: Item) -> None:
+    def refuse(self, item: Item, reason: Reason) -> None:
         """See `worker.delivery.lane.LaneEvents`. A dead letter that is refused stops the worker: DeliveryError."""
-        letter = self._outcomes.refused(item)
+        letter = self._outcomes.refused(item, reason)
         self._lane(letter[0].topic, letter[0].partition).extend((letter,))
 
     def fail(self, error: BaseException) -> None:

@@ -27,6 +27,7 @@ _REMEDIES = {
     Reason.TEXT_BLANK: "check what the producer sends as text, and text_field",
     Reason.EVENT_TOO_LARGE: "raise max_event_bytes, or let the producer send less",
     Reason.OUTPUT_TOO_LARGE: "raise max.message.bytes of the output topic and max_output_bytes",
+    Reason.OUTPUT_REFUSED: "let the producer give each event a key, or the output topic no compaction (cleanup.policy)",
     Reason.INFERENCE_FAILED: "check the model with 'reviews-worker check'",
 }
 
@@ -102,6 +103,10 @@ class DeadLetterFuse:
             self._check_share()
         self._seen += count
         self._forget()
+
+    def interrupt(self) -> None:
+        """End the run: a classified event that was counted long ago lies between two that are refused now."""
+        self._run = 0
 
     def _forget(self) -> None:
         oldest = self._seen - self.window_reviews

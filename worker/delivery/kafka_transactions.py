@@ -19,14 +19,14 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as KafkaPartition
 
-from worker.delivery import publisher
+from worker.delivery import refusals
 from worker.delivery.batches import append
-from worker.delivery.transactions import EXACTLY_ONCE_MARK, BatchTooLargeError
+from worker.delivery.transactions import EXACTLY_ONCE_MARK, BatchRefusedError
 from worker.errors import DeliveryError, FencedError, TransactionError, WorkerError
 from worker.records import OutputRecord, TopicPartition
 from worker.security import lacking
 
-HOPELESS = (*publisher.HOPELESS, GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed)
+HOPELESS = (*refusals.HOPELESS, GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed)
 CLOSE_TIMEOUT_S = 5.0
 
 ReadCommitted = Callable[[TopicPartition], Awaitable[int | None]]
@@ -144,8 +144,8 @@ async def _publish(
     for group, acknowledged in sent:
         try:
             await acknowledged
-        except publisher.TOO_LARGE as error:
-            raise BatchTooLargeError(str(error), group) from error
+        except refusals.REFUSED as error:
+            raise BatchRefusedError(refusals.refusal(error), group) from error
         except KafkaError as error:
             failures.append(error)
     if failures:
@@ -154,7 +154,7 @@ async def _publish(
 
 def _weight(failure: BaseException) -> int:
     """The causes first: the failures of other batches may be consequences."""
-    kinds = (ProducerFenced, BatchTooLargeError, HOPELESS)
+    kinds = (ProducerFenced, BatchRefusedError, HOPELESS)
     return next((weight for weight, kind in enumerate(kinds) if isinstance(failure, kind)), len(kinds))
 
 

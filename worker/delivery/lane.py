@@ -11,7 +11,7 @@ from typing import Protocol
 
 from worker.clock import Clock
 from worker.delivery.outcomes import Item
-from worker.errors import RecordTooLargeError
+from worker.errors import Reason, RecordRefusedError
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class LaneEvents(Protocol):
     async def publish(self, topic: str, partition: int, items: Sequence[Item]) -> int:
         """Publish a group; answers how many of its first items are acknowledged, 0 when their owner was closed."""
 
-    def refuse(self, item: Item) -> None:
+    def refuse(self, item: Item, reason: Reason) -> None:
         """The broker does not take this record."""
 
     def fail(self, error: BaseException) -> None:
@@ -100,18 +100,18 @@ class Lane:
         self._sent_at = self._clock.monotonic()
 
     async def _publish_next(self, group_limit: int) -> None:
-        """Publish one group. One that is refused for its size is halved until the record that is too large is alone."""
+        """Publish one group. One that is refused is halved until the record that the broker does not take is alone."""
         if self._items[0][2].closed:
             self._drop(1)
             return
         group = list(islice(self._items, group_limit))
         try:
             count = await self._events.publish(self._topic, self._partition, group)
-        except RecordTooLargeError:
+        except RecordRefusedError as error:
             if len(group) > 1:
                 await self._publish_next(len(group) // 2)
                 return
-            self._events.refuse(group[0])
+            self._events.refuse(group[0], error.reason)
             count = 1
         self._drop(count)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from worker.clock import Clock
 from worker.delivery.dead_letters import DeadLetterFuse
-from worker.delivery.outputs import OutputWriter, record_bytes
+from worker.delivery.outputs import OutputWriter, record_bytes, why_invalid
 from worker.errors import DeliveryError, Reason, RecordError
 from worker.metrics import Metrics
 from worker.pipeline.protocols import Owner
@@ -39,6 +39,8 @@ class Outcomes:
         self._metrics = metrics
         self._on_acknowledged = on_acknowledged
         self._tracing = tracing
+        self._classified_since = False
+        """Whether there was a classified event after the last one that was refused."""
 
     def write(self, entries: Sequence[Entry], owner: Owner) -> Iterator[Item]:
         """An item for each entry, in order; raises FuseError at the last straw, which is not an item any more."""
@@ -55,21 +57,34 @@ class Outcomes:
             yield output, entry, owner
         self._fuse.record_classified(classified)
 
-    def refused(self, item: Item) -> Item:
-        """The dead letter for an output that is larger than the broker takes; raises FuseError.
+    def refused(self, item: Item, reason: Reason) -> Item:
+        """The dead letter for an output that the broker does not take for `reason`; raises FuseError.
 
         A dead letter that is refused stops the worker: DeliveryError.
         """
         output, entry, owner = item
-        size_bytes = record_bytes(output)
         if self._writer.is_dead_letter(output):
-            raise DeliveryError(
-                f"the dead letter for {entry.record.source} has {size_bytes} bytes, more than"
-                f" {output.topic} takes; raise its max.message.bytes and start the worker again"
-            )
-        self._fuse.record(True, Reason.OUTPUT_TOO_LARGE)
-        letter = self._writer.refuse_as_too_large(entry, size_bytes, f"the broker takes for {output.topic}")
-        return letter, entry, owner
+            raise _refused_letter(output, entry.record.source, reason)
+        if self._classified_since:
+            self._fuse.interrupt()
+            self._classified_since = False
+        self._fuse.record(True, reason)
+        if reason is Reason.OUTPUT_TOO_LARGE:
+            limit = f"the broker takes for {output.topic}"
+            return self._writer.refuse_as_too_large(entry, record_bytes(output), limit), entry, owner
+        return self._writer.refuse_as_invalid(entry), entry, owner
+
+    def refused_alike(self, items: Iterable[Item]) -> Iterator[Item]:
+        """`items`, with dead letters in place of those that need not be sent again to be refused; raises FuseError."""
+        classified = False
+        for item in items:
+            if self._writer.takes(item[0]):
+                classified |= not isinstance(item[1].outcome, RecordError)
+                yield item
+            else:
+                self._classified_since |= classified
+                classified = False
+                yield self.refused(item, Reason.OUTPUT_REFUSED)
 
     def acknowledged(self, items: Sequence[Item]) -> None:
         """The broker has `items`: tell their owners, and count them."""
@@ -92,6 +107,19 @@ class Outcomes:
                 classified += 1
         owner.acknowledged(partition, [item[1] for item in items[first:]])
         self._metrics.events_out.inc(classified)
+        self._classified_since |= classified > 0
         if self._tracing is not None:
             self._tracing.published([item[:2] for item in items])
         self._on_acknowledged()
+
+
+def _refused_letter(letter: OutputRecord, source: str, reason: Reason) -> DeliveryError:
+    if reason is Reason.OUTPUT_TOO_LARGE:
+        return DeliveryError(
+            f"the dead letter for {source} has {record_bytes(letter)} bytes, more than {letter.topic} takes; raise its"
+            " max.message.bytes and start the worker again"
+        )
+    return DeliveryError(
+        f"{letter.topic} does not take the dead letter for {source}: {why_invalid(letter)}; change the topic and start"
+        " the worker again"
+    )

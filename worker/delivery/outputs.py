@@ -29,6 +29,8 @@ class Destination:
     partitions: int
     max_record_bytes: int
     """Largest record to send there, before compression, with headers."""
+    keys_only: bool = False
+    """Whether a record without a key is not taken, since the topic is compacted."""
 
 
 class Partitioner:
@@ -71,6 +73,7 @@ class OutputWriter:
         self._clock = clock
         self._tracing = tracing
         self._source_prefixes: dict[TopicPartition, bytes] = {}
+        self._keys_only = output.keys_only
         self._surely_small = output.max_record_bytes - LARGEST_RESULT_BYTES
 
     def write(self, entries: Sequence[Entry]) -> list[OutputRecord]:
@@ -84,6 +87,10 @@ class OutputWriter:
         """Whether `output` goes to the dead-letter topic."""
         return output.topic == self._dead_letters.topic
 
+    def takes(self, output: OutputRecord) -> bool:
+        """Whether the topic of `output` may take it, as far as is known by now."""
+        return output.key is not None or not self._keys_only or self.is_dead_letter(output)
+
     def refuse(self, entry: Entry, error: RecordError) -> OutputRecord:
         """The dead letter for an entry; `error` becomes its outcome."""
         entry.outcome = error.without_traceback()
@@ -96,6 +103,14 @@ class OutputWriter:
         message = f"the classified event has {size_bytes} bytes, more than {limit}"
         return self.refuse(entry, RecordError(Reason.OUTPUT_TOO_LARGE, Stage.PUBLISH, message))
 
+    def refuse_as_invalid(self, entry: Entry) -> OutputRecord:
+        """The dead letter for an entry whose output the broker takes for no valid record."""
+        if entry.record.key is None:
+            self._keys_only = True  # the next ones need not be sent to find out
+        output = self._output.topic
+        message = f"{output} does not take the classified event: {why_invalid(entry.record)}"
+        return self.refuse(entry, RecordError(Reason.OUTPUT_REFUSED, Stage.PUBLISH, message))
+
     def _write(self, entry: Entry, carried: Headers, classified_at: str) -> OutputRecord:
         record, outcome = entry.record, entry.outcome
         value = record.value
@@ -107,6 +122,8 @@ class OutputWriter:
                     value = self._codec.encode(value, entry.has_result, self._results.result(outcome, classified_at))
                 except RecordError as error:
                     return self.refuse(entry, error)
+        if record.key is None and self._keys_only:
+            return self.refuse_as_invalid(entry)
         source = SOURCE_HEADER, self._source_prefix(record.partition) + b"%d" % record.offset
         partition = self._partitioner.partition(record, self._output)
         headers = (*carried, source) if carried else (source,)
@@ -124,6 +141,13 @@ class OutputWriter:
         if prefix is None:
             prefix = self._source_prefixes[partition] = f"{partition.topic}/{partition.partition}/".encode()
         return prefix
+
+
+def why_invalid(record: Record | OutputRecord) -> str:
+    """What a broker may mean by INVALID_RECORD; it says no more."""
+    if record.key is None:
+        return "it has no key, and a compacted topic (cleanup.policy) takes none without"
+    return "the broker takes it for no valid record (INVALID_RECORD)"
 
 
 def record_bytes(output: OutputRecord) -> int:

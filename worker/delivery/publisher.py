@@ -9,26 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
-    InvalidTimestampError,
-    InvalidTopicError,
-    KafkaError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-    TopicAuthorizationFailedError,
-)
+from aiokafka.errors import KafkaError
 
 from worker.delivery.batches import append
-from worker.errors import DeliveryError, RecordTooLargeError
+from worker.delivery.refusals import HOPELESS, REFUSED, refusal
+from worker.errors import DeliveryError
 from worker.metrics import Metrics
 from worker.records import OutputRecord
 from worker.security import lacking
 
 logger = logging.getLogger(__name__)
 
-TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
-HOPELESS = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError, InvalidTopicError, InvalidTimestampError)
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 STOP_TIMEOUT_S = 5.0
@@ -88,9 +79,9 @@ class KafkaPublisher:
             try:
                 with self._silence_told(topic):
                     count = await self._publish_through(producer, topic, partition, records)
-            except TOO_LARGE as error:
+            except REFUSED as error:
                 await self._replace(producer)
-                raise RecordTooLargeError(str(error)) from error
+                raise refusal(error) from error
             except HOPELESS as error:
                 raise lacking(error, topic=topic) or DeliveryError(
                     f"{topic} cannot be written to: {type(error).__name__}; check the topic and its settings"

@@ -14,7 +14,7 @@ from worker.clock import Clock
 from worker.delivery.lane import LATE_S, MAX_GROUP_RECORDS
 from worker.delivery.outcomes import Item, Outcomes
 from worker.delivery.patience import mentioned, persistently
-from worker.delivery.transactions import BatchTooLargeError, Transactions
+from worker.delivery.transactions import BatchRefusedError, Transactions
 from worker.errors import FencedError, TransactionError
 from worker.metrics import Metrics
 from worker.pipeline.protocols import Owner
@@ -157,7 +157,7 @@ class TransactionLane:
         try:
             async with mentioned(f"a transaction of {self._place}"):
                 await self._transactions.commit(records, next_offset, self._batch_records)
-        except BatchTooLargeError as error:
+        except BatchRefusedError as error:
             await self._begin_again(owner, next_offset)
             if not owner.closed:
                 self._narrow(error)
@@ -196,14 +196,18 @@ class TransactionLane:
             f"the group has {self._place} at {committed}, this worker had left it at {owner.committed(self._partition)}"
         )
 
-    def _narrow(self, error: BatchTooLargeError) -> None:
-        """Halve the batches until the record that is too large is alone, and make a dead letter of it."""
+    def _narrow(self, error: BatchRefusedError) -> None:
+        """Halve the batches until the record that the broker does not take is alone, and make a dead letter of it.
+
+        Whatever else is known from it to be refused becomes one too: each try costs a transaction.
+        """
         if len(error.records) > 1:
             self._batch_records = len(error.records) // 2
             return
         (refused,) = error.records
         index = next(index for index, item in enumerate(self._items) if item[0] is refused)
-        self._items[index] = self._outcomes.refused(self._items[index])
+        self._items[index] = self._outcomes.refused(self._items[index], error.reason)
+        self._items = deque(self._outcomes.refused_alike(self._items))
 
     def _drop(self, count: int) -> None:
         for _ in range(count):

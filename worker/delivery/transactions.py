@@ -11,18 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from worker.errors import RecordTooLargeError
+from worker.errors import RecordRefusedError
 from worker.records import OutputRecord, TopicPartition
 
 EXACTLY_ONCE_MARK = "exactly_once"
 """Metadata of the offsets committed in transactions: who commits at least once afterwards knows whom to fence."""
 
 
-class BatchTooLargeError(RecordTooLargeError):
+class BatchRefusedError(RecordRefusedError):
     """The broker does not take `records`, which were sent as one batch."""
 
-    def __init__(self, message: str, records: Sequence[OutputRecord]) -> None:
-        super().__init__(message)
+    def __init__(self, refusal: RecordRefusedError, records: Sequence[OutputRecord]) -> None:
+        super().__init__(str(refusal))
+        self.reason = refusal.reason
         self.records = records
 
 
@@ -44,7 +45,7 @@ class Transactions(Protocol):
     async def commit(self, records: Sequence[OutputRecord], next_offset: int, batch_records: int) -> None:
         """Publish `records` in batches of `batch_records` at most and store `next_offset`, all or nothing.
 
-        Raises FencedError when another member has taken over, BatchTooLargeError when the broker refuses a size,
+        Raises FencedError when another member has taken over, BatchRefusedError when the broker refuses a batch,
         TransactionError when it may pass (it may even have been committed), DeliveryError when it will not.
         """
 

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from worker.errors import BrokerError, RecordTooLargeError
+from worker.errors import BrokerError, RecordRefusedError, RecordTooLargeError
 from worker.records import Headers, OutputRecord, TopicPartition
 
 DEFAULT_MAX_BATCH_BYTES = 1_048_588
@@ -42,6 +42,7 @@ class FakeBroker:
     def __init__(self) -> None:
         self._logs: dict[TopicPartition, _Log] = {}
         self._max_batch_bytes: dict[str, int] = {}
+        self._keys_only: set[str] = set()
         self._committed: dict[str, dict[TopicPartition, int]] = {}
         self._epochs: dict[str, int] = {}
         self._back = asyncio.Event()
@@ -72,6 +73,14 @@ class FakeBroker:
         """Let `topic` take less, or more, from now on."""
         self._max_batch_bytes[topic] = max_batch_bytes
 
+    def takes_keys_only(self, topic: str) -> bool:
+        """Whether `topic` takes no record without a key."""
+        return topic in self._keys_only
+
+    def take_keys_only(self, topic: str) -> None:
+        """Let `topic` take no record without a key from now on, as a compacted one."""
+        self._keys_only.add(topic)
+
     def append(
         self,
         partition: TopicPartition,
@@ -93,7 +102,7 @@ class FakeBroker:
     def append_batch(self, partition: TopicPartition, outputs: Iterable[OutputRecord]) -> None:
         """Store a batch, all of it or nothing.
 
-        Raises BrokerError while away and RecordTooLargeError for a batch that is larger than the topic takes.
+        Raises BrokerError while away and RecordRefusedError for a batch that the topic does not take.
         """
         outputs = list(outputs)
         self.check_back()
@@ -103,7 +112,10 @@ class FakeBroker:
             self.append(partition, output.value, key=output.key, headers=output.headers, timestamp_ms=timestamp_ms)
 
     def check_batch(self, partition: TopicPartition, outputs: Iterable[OutputRecord]) -> None:
-        """Raises RecordTooLargeError for a batch that is larger than the topic takes."""
+        """Raises RecordRefusedError for a batch that the topic does not take, for its size or for want of a key."""
+        outputs = list(outputs)
+        if self.takes_keys_only(partition.topic) and any(output.key is None for output in outputs):
+            raise RecordRefusedError(f"a record without a key; {partition.topic} takes none")
         size_bytes, limit = batch_bytes(outputs), self._max_batch_bytes[partition.topic]
         if size_bytes > limit:
             raise RecordTooLargeError(f"a batch of {size_bytes} bytes; {partition.topic} takes {limit}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from worker.delivery.transactions import BatchTooLargeError, transactional_id
-from worker.errors import BrokerError, FencedError, RecordTooLargeError, TransactionError
+from worker.delivery.transactions import BatchRefusedError, transactional_id
+from worker.errors import BrokerError, FencedError, RecordRefusedError, TransactionError
 from worker.fakes.broker import FakeBroker
 from worker.records import OutputRecord, TopicPartition
 
@@ -83,14 +83,14 @@ class FakeTransactions:
         self._epoch = None
 
     def _store(self, records: Sequence[OutputRecord], next_offset: int, batch_records: int) -> None:
-        """All or nothing: a batch that is too large is refused before any is stored."""
+        """All or nothing: a batch that is not taken is refused before any is stored."""
         batches = _batches(records, batch_records)
         for place, batch in batches:
             try:
                 self._broker.check_batch(place, batch)
-            except RecordTooLargeError as error:
+            except RecordRefusedError as error:
                 self._epoch = None
-                raise BatchTooLargeError(str(error), batch) from error
+                raise BatchRefusedError(error, batch) from error
         for place, batch in batches:
             self._broker.append_batch(place, batch)
         self._broker.commit(self._group, {self._partition: next_offset})

@@ -131,6 +131,7 @@ class FakeWorker:
             dead_letter_partitions=partitions[settings.dead_letter_topic],
             output_max_bytes=broker.max_batch_bytes(settings.output_topic),
             dead_letter_max_bytes=broker.max_batch_bytes(settings.dead_letter_topic),
+            output_compacted=broker.takes_keys_only(settings.output_topic),
         )
 
 

@@ -169,7 +169,7 @@ def _output_writer(
         codec=codec,
         results=ResultWriter(model.labels, model.identity, in_windows=model.tokenizer.overflow.policy == "windows"),
         partitioner=Partitioner(layout.input_partitions),
-        output=Destination(settings.output_topic, layout.output_partitions, limit),
+        output=Destination(settings.output_topic, layout.output_partitions, limit, layout.output_compacted),
         dead_letters=Destination(
             settings.dead_letter_topic, layout.dead_letter_partitions, layout.dead_letter_max_bytes or limit
         ),

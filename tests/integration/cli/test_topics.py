@@ -61,7 +61,14 @@ async def test_topics_that_are_there_stay_as_they_are(kafka: Cluster, topic_name
     await create_topics(kafka.bootstrap_servers, topic_names.dead_letters)
     layout = await ensure_topics(settings_for(kafka, topic_names))
     assert layout.output_max_bytes == 5000
+    assert not layout.output_compacted
     assert (layout.input_partitions, layout.output_partitions, layout.dead_letter_partitions) == (2, 4, 1)
+
+
+async def test_an_output_topic_that_is_compacted_is_known_at_the_start(kafka: Cluster, topic_names: TopicNames):
+    await create_topics(kafka.bootstrap_servers, topic_names.input, topic_names.dead_letters)
+    await create_topics(kafka.bootstrap_servers, topic_names.output, config={"cleanup.policy": "compact,delete"})
+    assert (await ensure_topics(settings_for(kafka, topic_names))).output_compacted
 
 
 async def test_workers_that_start_together_may_all_create_the_topics(kafka: Cluster, topic_names: TopicNames):

@@ -126,6 +126,30 @@ async def test_refused_records_blow_the_fuse_too() -> None:
     await world.collector.stop()
 
 
+async def test_records_that_are_refused_between_others_do_not_blow_the_fuse_as_a_row() -> None:
+    world = World(run_length=3)
+    world.broker.take_keys_only("reviews.classified")
+    owner = Owner()
+    world.collector.send([entry(offset, key=b"key" if offset % 4 else None) for offset in range(40)], owner)
+    await until(lambda: len(owner.offsets) == 40 or world.errors)
+    assert (len(world.values(OUTPUT)), len(world.values(DEAD))) == (30, 10)
+    assert world.metric("dead_letters_total", reason="output_refused") == 10
+    assert world.errors == []
+    await world.collector.stop()
+
+
+async def test_a_dead_letter_without_a_key_that_a_compacted_topic_does_not_take_stops_the_worker(world: World) -> None:
+    world.broker.take_keys_only("reviews.dlq")
+    owner = Owner()
+    world.collector.send([entry(0, REJECTED, key=None)], owner)
+    await world.collector.flush()
+    (error,) = world.errors
+    assert isinstance(error, DeliveryError)
+    assert "reviews.dlq does not take the dead letter for reviews.in/0/0: it has no key" in str(error)
+    assert "cleanup.policy" in str(error)
+    assert owner.acknowledgements == []
+
+
 async def test_a_dead_letter_that_is_too_large_stops_the_worker(world: World) -> None:
     world.broker.limit_batch_bytes("reviews.dlq", 1_000)
     owner = Owner()

@@ -17,7 +17,7 @@ from worker.delivery.lane import (
     Item,
     Lane,
 )
-from worker.errors import RecordTooLargeError
+from worker.errors import Reason, RecordRefusedError, RecordTooLargeError
 from worker.records import Entry, OutputRecord, TopicPartition
 
 
@@ -37,8 +37,10 @@ class Events:
         self.groups: list[list[int]] = []
         self.tried: list[int] = []
         self.refused: list[int] = []
+        self.reasons: set[Reason] = set()
         self.errors: list[BaseException] = []
         self.too_large: set[int] = set()
+        self.invalid: set[int] = set()
         self.batch_records = 10_000
         self.error: Exception | None = None
         self.open = asyncio.Event()
@@ -52,12 +54,15 @@ class Events:
             raise self.error
         if self.too_large.intersection(offsets):
             raise RecordTooLargeError("too large")
+        if self.invalid.intersection(offsets):
+            raise RecordRefusedError("without a key")
         offsets = offsets[: self.batch_records]
         self.groups.append(offsets)
         return len(offsets)
 
-    def refuse(self, item: Item) -> None:
+    def refuse(self, item: Item, reason: Reason) -> None:
         self.refused.append(item[1].record.offset)
+        self.reasons.add(reason)
 
     def fail(self, error: BaseException) -> None:
         self.errors.append(error)
@@ -159,7 +164,16 @@ async def test_only_the_records_that_are_too_large_are_refused(lane: Lane, event
     lane.extend(items(range(10), Owner()))
     await lane.flush()
     assert events.refused == sorted(too_large)
+    assert events.reasons == {Reason.OUTPUT_TOO_LARGE}
     assert events.published == [offset for offset in range(10) if offset not in too_large]
+
+
+async def test_a_record_that_is_refused_for_something_else_is_found_in_the_same_way(lane: Lane, events: Events) -> None:
+    events.invalid = {4}
+    lane.extend(items(range(10), Owner()))
+    await lane.flush()
+    assert (events.refused, events.reasons) == ([4], {Reason.OUTPUT_REFUSED})
+    assert events.published == [0, 1, 2, 3, 5, 6, 7, 8, 9]
 
 
 async def test_a_record_that_is_too_large_among_many_costs_few_tries(lane: Lane, events: Events) -> None:

@@ -18,12 +18,12 @@ PREDICTION = Prediction((0.25, 0.75), 4, truncated=True)
 ERROR = RecordError(Reason.NOT_JSON, Stage.DECODE, "not JSON")
 
 
-def writer(max_record_bytes: int = 100_000, input_partitions: int = 6) -> OutputWriter:
+def writer(max_record_bytes: int = 100_000, input_partitions: int = 6, *, keys_only: bool = False) -> OutputWriter:
     return OutputWriter(
         codec=EventCodec("text", "sentiment", 1_000_000),
         results=ResultWriter(("neg", "pos"), "fake@1"),
         partitioner=Partitioner(input_partitions),
-        output=Destination("out", 6, max_record_bytes),
+        output=Destination("out", 6, max_record_bytes, keys_only),
         dead_letters=Destination("dead", 6, 1_000_000),
         clock=FakeClock(wall=1_700_000_000.5),
     )
@@ -93,6 +93,29 @@ def test_an_output_that_is_too_large_becomes_a_dead_letter_whatever_makes_it_lar
     assert isinstance(large.outcome, RecordError)
     assert (large.outcome.reason, large.outcome.stage) == (Reason.OUTPUT_TOO_LARGE, Stage.PUBLISH)
     assert "30000, the limit of out" in str(large.outcome)
+
+
+def test_without_a_key_nothing_is_sent_to_a_topic_that_is_compacted() -> None:
+    entries = [entry(PREDICTION, key=None), entry(TOMBSTONE, key=None, value=None), entry(ERROR, key=None)]
+    letters = writer(keys_only=True).write(entries)
+    assert {letter.topic for letter in letters} == {"dead"}
+    reasons = [each.outcome.reason for each in entries if isinstance(each.outcome, RecordError)]
+    assert reasons == [Reason.OUTPUT_REFUSED, Reason.OUTPUT_REFUSED, Reason.NOT_JSON]
+    message = "it has no key, and a compacted topic (cleanup.policy) takes none without"
+    assert str(entries[0].outcome) == f"out does not take the classified event: {message}"
+    assert writer(keys_only=True).write([entry(PREDICTION)])[0].topic == "out"
+
+
+def test_what_the_broker_refuses_without_a_key_teaches_that_the_topic_is_compacted() -> None:
+    outputs = writer()
+    keyless = outputs.write([entry(PREDICTION, key=None)])[0]
+    assert (keyless.topic, outputs.takes(keyless)) == ("out", True)
+    outputs.refuse_as_invalid(entry(PREDICTION))  # one with a key teaches nothing
+    assert outputs.takes(keyless)
+    letter = outputs.refuse_as_invalid(entry(PREDICTION, key=None))
+    assert not outputs.takes(keyless)
+    assert outputs.takes(letter)
+    assert outputs.write([entry(PREDICTION, key=None)])[0].topic == "dead"
 
 
 @pytest.mark.parametrize("size", range(9_400, 10_001, 50))

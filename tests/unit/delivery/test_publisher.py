@@ -8,17 +8,20 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import (
+    InvalidTimestampError,
     KafkaConnectionError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
+    PolicyViolationError,
     TopicAuthorizationFailedError,
+    for_code,
 )
 from worker_process import eventually
 
 from worker.delivery import publisher as publisher_module
 from worker.delivery.publisher import KafkaPublisher
-from worker.errors import DeliveryError, RecordTooLargeError
+from worker.errors import DeliveryError, Reason, RecordRefusedError, RecordTooLargeError
 from worker.metrics import Metrics
 from worker.records import OutputRecord
 
@@ -184,6 +187,26 @@ async def test_a_size_that_is_refused_is_told_and_the_producer_is_new(
         await publisher.publish("out", 1, outputs(2))
     assert await publisher.publish("out", 1, outputs(2)) == 2
     assert len(factory.producers) == 2
+
+
+async def test_a_record_that_is_refused_for_something_else_is_told_and_what_aiokafka_has_no_name_for_is_tried_again(
+    publisher: KafkaPublisher, factory: Factory
+) -> None:
+    factory.send_errors = [for_code(87)(), for_code(-1)()]
+    with pytest.raises(RecordRefusedError) as caught:
+        await publisher.publish("out", 1, outputs(2))
+    assert caught.value.reason is Reason.OUTPUT_REFUSED
+    assert await publisher.publish("out", 1, outputs(2)) == 2
+    assert len(factory.producers) == 3
+
+
+@pytest.mark.parametrize("error", [PolicyViolationError(), InvalidTimestampError()])
+async def test_what_no_other_record_changes_is_hopeless(
+    publisher: KafkaPublisher, factory: Factory, error: Exception
+) -> None:
+    factory.send_errors = [error]
+    with pytest.raises(DeliveryError, match=f"out cannot be written to: {type(error).__name__}"):
+        await publisher.publish("out", 1, outputs(1))
 
 
 async def test_missing_rights_are_hopeless(publisher: KafkaPublisher, factory: Factory) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from delivery_parts import DEAD, GROUP, INPUT, OUTPUT, REJECTED, DeliveryWorld, Owner, entry
@@ -152,6 +153,36 @@ async def test_a_record_that_the_broker_refuses_becomes_a_dead_letter_and_its_ne
     assert dict(letter.headers)["reviews_worker.errors.reason"] == b"output_too_large"
     assert world.committed() == {INPUT: 10}
     assert world.errors == []
+
+
+async def test_records_without_a_key_that_a_compacted_topic_does_not_take_cost_a_few_transactions_and_no_fuse() -> None:
+    world = World(run_length=3)
+    await world.collector.take_over([INPUT])
+    world.broker.take_keys_only("reviews.classified")
+    world.collector.send([entry(offset, key=b"key" if offset % 4 else None) for offset in range(40)], world.owner)
+    await world.collector.flush()
+    assert (len(world.values(OUTPUT)), len(world.values(DEAD))) == (30, 10)
+    assert world.metric("dead_letters_total", reason="output_refused") == 10
+    assert world.commits == [{INPUT: 40}]
+    assert (world.metric("transactions_total", outcome="failed") or 0) < 10
+    assert world.errors == []
+    await world.collector.stop()
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [{"key": None}, {"value": b'{"text": "%s"}' % (b"x" * 2_000)}],
+    ids=["without a key", "too large"],
+)
+async def test_refused_records_in_a_row_blow_the_fuse(refused: dict[str, Any]) -> None:
+    world = World(run_length=3)
+    await world.collector.take_over([INPUT])
+    world.broker.take_keys_only("reviews.classified")
+    world.broker.limit_batch_bytes("reviews.classified", 1_500)
+    world.collector.send([entry(offset, **refused) for offset in range(5)], world.owner)
+    await world.collector.flush()
+    assert [type(error) for error in world.errors] == [FuseError]
+    await world.collector.stop()
 
 
 async def test_a_dead_letter_that_is_too_large_stops_the_worker(world: World) -> None:
