@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from worker.clock import Clock
 from worker.delivery.lane import LATE_S, MAX_GROUP_RECORDS
 from worker.delivery.outcomes import Item, Outcomes
-from worker.delivery.patience import mentioned, persistently
+from worker.delivery.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, mentioned, persistently
 from worker.delivery.transactions import BatchRefusedError, Transactions
 from worker.errors import FencedError, TransactionError
 from worker.metrics import Metrics
@@ -72,6 +72,8 @@ class TransactionLane:
         self._hurried = asyncio.Event()
         self._progressed = asyncio.Event()
         self._flushing = 0
+        self._flush_begun = asyncio.Event()
+        self._pause_s = FIRST_PAUSE_S
         self._began_at = float("-inf")
         self._batch_records = MAX_GROUP_RECORDS
         self._routine: asyncio.Task[None] | None = None
@@ -99,6 +101,7 @@ class TransactionLane:
         """Wait until everything queued before is committed or dropped, without waiting for the interval."""
         routine = self._routine
         self._flushing += 1
+        self._flush_begun.set()
         self._hurried.set()
         try:
             while self._items and routine is not None and not routine.done():
@@ -162,9 +165,12 @@ class TransactionLane:
             if not owner.closed:
                 self._narrow(error)
         except TransactionError as error:
-            logger.warning("a transaction of %s failed (%s); looking whether it was committed", self._place, error)
+            level = logging.WARNING if self._pause_s == FIRST_PAUSE_S else logging.DEBUG
+            logger.log(level, "a transaction of %s failed (%s); looking whether it was committed", self._place, error)
             if await self._begin_again(owner, next_offset):
                 self._done(items, owner, next_offset)
+            elif not owner.closed:
+                await self._pause()
         else:
             self._done(items, owner, next_offset)
 
@@ -172,6 +178,9 @@ class TransactionLane:
         self._metrics.transactions.labels("committed").inc()
         self._metrics.publish_seconds.observe(self._clock.monotonic() - self._began_at)
         self._batch_records = MAX_GROUP_RECORDS
+        if self._pause_s > FIRST_PAUSE_S:
+            logger.info("what comes of %s is committed again", self._place)
+            self._pause_s = FIRST_PAUSE_S
         self._outcomes.acknowledged(items)
         if not owner.closed:
             owner.post_commit({self._partition: next_offset})
@@ -195,6 +204,15 @@ class TransactionLane:
         raise FencedError(
             f"the group has {self._place} at {committed}, this worker had left it at {owner.committed(self._partition)}"
         )
+
+    async def _pause(self) -> None:
+        """Let pass what made a transaction fail: for longer each time, but briefly while somebody waits for the end."""
+        pause_s = FIRST_PAUSE_S if self._flushing else self._pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        self._flush_begun.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._flush_begun.wait()
 
     def _narrow(self, error: BatchRefusedError) -> None:
         """Halve the batches until the record that the broker does not take is alone, and make a dead letter of it.

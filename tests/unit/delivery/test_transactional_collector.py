@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from delivery_parts import DEAD, GROUP, INPUT, OUTPUT, REJECTED, DeliveryWorld, Owner, entry
 from pipeline_parts import until
 
+from worker.delivery import transaction_lane
 from worker.delivery.transactional_collector import TransactionalCollector
 from worker.errors import DeliveryError, FuseError
 from worker.records import TOMBSTONE, TopicPartition
@@ -102,6 +104,44 @@ async def test_a_transaction_that_fails_is_made_again(world: World) -> None:
     assert len(world.values(OUTPUT)) == 2
     assert world.commits == [{INPUT: 2}]
     assert world.metric("transactions_total", outcome="failed") == 1
+
+
+async def test_after_failures_in_a_row_each_pause_is_longer_and_only_the_first_is_a_warning(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(transaction_lane, "FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(transaction_lane, "LONGEST_PAUSE_S", 0.08)
+    await world.collector.take_over([INPUT])
+    for _ in range(5):
+        world.faults.fail()
+    began = time.monotonic()
+    world.collector.send([entry(0)], world.owner)
+    await until(lambda: world.committed() == {INPUT: 1})
+    assert time.monotonic() - began > 0.02 + 0.04 + 3 * 0.08
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"], "when it begins, and when it ends"
+    caplog.clear()
+    world.faults.fail()
+    world.collector.send([entry(1)], world.owner)
+    await world.collector.flush()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"], "and the next row is told again"
+
+
+async def test_whoever_waits_for_the_end_does_not_wait_for_a_long_pause(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction_lane, "LONGEST_PAUSE_S", NEVER_S)
+    world.faults.fail()
+    world.collector.send([entry(0)], world.owner)
+    (lane,) = [lane for lane in world.collector._lanes.values() if lane.waiting]
+    lane._pause_s = NEVER_S
+    await until(lambda: world.metric("transactions_total", outcome="failed") == 1)
+    await asyncio.sleep(0.01)
+    world.faults.fail()
+    world.faults.fail()
+    async with asyncio.timeout(5):
+        await world.collector.flush()
+    assert world.committed() == {INPUT: 1}
 
 
 async def test_a_transaction_whose_answer_is_lost_is_not_made_again(world: World) -> None:
