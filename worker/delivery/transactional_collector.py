@@ -9,13 +9,16 @@ from collections.abc import Callable, Collection, Sequence
 from worker.clock import Clock
 from worker.delivery.outcomes import Item, Outcomes
 from worker.delivery.transaction_lane import TransactionLane
-from worker.delivery.transactions import NewTransactions
+from worker.delivery.transactions import NewTransactions, transactional_id
 from worker.errors import FencedError
 from worker.metrics import Metrics
 from worker.pipeline.protocols import Owner
 from worker.records import Entry, TopicPartition
 
 logger = logging.getLogger(__name__)
+
+FENCED_AGAIN_S = 300.0
+"""A partition that is fenced once more within this time has somebody who goes on taking it."""
 
 
 class TransactionalCollector:
@@ -27,6 +30,7 @@ class TransactionalCollector:
     def __init__(
         self,
         *,
+        group: str,
         new_transactions: NewTransactions,
         outcomes: Outcomes,
         interval_s: float,
@@ -36,6 +40,7 @@ class TransactionalCollector:
         on_fenced: Callable[[TopicPartition], None],
         on_failure: Callable[[BaseException], None],
     ) -> None:
+        self._group = group
         self._new_transactions = new_transactions
         self._outcomes = outcomes
         self._interval_s = interval_s
@@ -46,6 +51,7 @@ class TransactionalCollector:
         self._on_failure = on_failure
         self._lanes: dict[TopicPartition, TransactionLane] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._fenced_at: dict[TopicPartition, float] = {}
 
     async def take_over(self, partitions: Collection[TopicPartition]) -> None:
         """Be the only one to publish what comes of `partitions`. The committed offsets are to be read after this.
@@ -110,7 +116,12 @@ class TransactionalCollector:
 
     def fenced(self, partition: TopicPartition, error: FencedError) -> None:
         """See `worker.delivery.transaction_lane.LaneEvents`."""
-        logger.warning("%s; giving %s up, nothing is lost", error, partition.place)
+        now = self._clock.monotonic()
+        again = now - self._fenced_at.get(partition, float("-inf")) < FENCED_AGAIN_S
+        self._fenced_at[partition] = now
+        identity = transactional_id(self._group, partition)
+        other = f" (or another group, whose name and topic give the same transactional id {identity})" if again else ""
+        logger.warning("%s%s; giving %s up, nothing is lost", error, other, partition.place)
         self._on_fenced(partition)
 
     def fail(self, error: BaseException) -> None:

@@ -57,5 +57,8 @@ NewTransactions = Callable[[TopicPartition], Transactions]
 
 
 def transactional_id(group: str, partition: TopicPartition) -> str:
-    """The identity under which what comes of `partition` is published: the same whichever member does it."""
+    """The identity under which what comes of `partition` is published: the same whichever member does it.
+
+    Names may have dots, so another group may have the same one for another topic; then each fences the other.
+    """
     return f"{group}.{partition.topic}.{partition.partition}"

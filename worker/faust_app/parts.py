@@ -110,6 +110,7 @@ def build_pipeline(
     collector: Delivery
     if settings.exactly_once:
         collector = TransactionalCollector(
+            group=settings.group,
             new_transactions=around.new_transactions,
             outcomes=outcomes,
             interval_s=settings.commit_every_s,

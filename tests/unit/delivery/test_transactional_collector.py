@@ -12,7 +12,7 @@ from delivery_parts import DEAD, GROUP, INPUT, OUTPUT, REJECTED, DeliveryWorld, 
 from pipeline_parts import until
 
 from worker.delivery import transaction_lane
-from worker.delivery.transactional_collector import TransactionalCollector
+from worker.delivery.transactional_collector import FENCED_AGAIN_S, TransactionalCollector
 from worker.errors import DeliveryError, FuseError
 from worker.records import TOMBSTONE, TopicPartition
 
@@ -34,6 +34,7 @@ class World(DeliveryWorld):
     def another(self, *, interval_s: float = 0.0, max_waiting: int = 1_000) -> TransactionalCollector:
         """One more collector over the same broker."""
         return TransactionalCollector(
+            group=GROUP,
             new_transactions=self.new_transactions,
             outcomes=self.outcomes,
             interval_s=interval_s,
@@ -168,6 +169,19 @@ async def test_one_that_is_fenced_gives_its_partition_up_and_the_others_go_on(wo
     await other.flush()
     assert sorted(filter(None, world.sources())) == [b"reviews.in/0/0", b"reviews.in/1/0"]
     await other.stop()
+
+
+async def test_one_that_is_fenced_again_and_again_is_told_that_it_may_be_another_group(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for offset, passed_s in enumerate((0, 10, FENCED_AGAIN_S)):
+        world.clock.advance(passed_s)
+        await world.collector.take_over([INPUT])
+        await world.another().take_over([INPUT])
+        world.collector.send([entry(offset)], world.owner)
+        await world.collector.flush()
+    told = [record.message for record in caplog.records]
+    assert ["same transactional id group.reviews.in.0" in message for message in told] == [False, True, False]
 
 
 async def test_one_that_finds_the_offset_moved_after_a_failure_gives_the_partition_up(world: World) -> None:
