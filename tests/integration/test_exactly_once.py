@@ -4,8 +4,10 @@ to the other."""
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import kafka_tools
 import pytest
@@ -16,10 +18,13 @@ from kafka_tools import Message
 from ledger import Ledger
 from worker_process import Workers, eventually
 
-from worker.delivery.transactions import EXACTLY_ONCE_MARK
+from worker.delivery.kafka_transactions import KafkaTransactions
+from worker.delivery.transactions import EXACTLY_ONCE_MARK, transactional_id
 from worker.devkafka import Cluster
-from worker.errors import ExitCode
+from worker.errors import ExitCode, FencedError
 from worker.faust_app.committed import committed_offsets
+from worker.records import OutputRecord
+from worker.records import TopicPartition as Place
 
 PARTITIONS = 2
 EXACTLY_ONCE = {"special": "free", "processing_guarantee": "exactly_once", "session_timeout_s": 6}
@@ -77,6 +82,33 @@ async def test_one_that_is_fenced_gives_up_one_partition_and_gets_it_back_and_th
     assert "Traceback" not in worker.output
     assert "never retrieved" not in worker.output
     assert await worker.stopped() == ExitCode.OK
+
+
+async def test_nothing_of_one_that_was_fenced_is_left_for_the_event_loop_to_complain_of(
+    servers: str, ledger: Ledger
+) -> None:
+    names = ledger.names
+    place = Place(names.input, 0)
+
+    def new_transactions() -> KafkaTransactions:
+        def new_producer() -> AIOKafkaProducer:
+            identity = transactional_id(names.group, place)
+            return AIOKafkaProducer(bootstrap_servers=servers, transactional_id=identity, acks="all")
+
+        return KafkaTransactions(place, names.group, new_producer, lambda _: asyncio.sleep(0, None))
+
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    first, second = new_transactions(), new_transactions()
+    await first.open()
+    await second.open()
+    with pytest.raises(FencedError):
+        await first.commit([OutputRecord(names.output, 0, b"key", b"{}", (), 1)], 1, 1)
+    await first.close()
+    await second.close()
+    del first, second
+    gc.collect()
+    assert complaints == []
 
 
 async def test_a_transaction_that_a_dead_worker_left_open_is_ended_by_the_next_owner(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -92,6 +93,8 @@ class KafkaTransactions:
         with contextlib.suppress(Exception):
             await producer.client.close()  # a stop that was broken off has left it open
         _look_at(producer._txn_manager.wait_for_transaction_end())
+        for batch in chain.from_iterable(producer._message_accumulator._batches.values()):  # those never sent
+            _look_at(batch._drain_waiter)
 
     @contextlib.contextmanager
     def _faults(self) -> Any:
@@ -137,7 +140,9 @@ async def _publish(
             while end < len(records) and end - start < batch_records and append(batch, records[end]):
                 end += 1
             batch.close()
-            sent.append((records[start:end], await producer.send_batch(batch, place.topic, partition=place.partition)))
+            acknowledged = await producer.send_batch(batch, place.topic, partition=place.partition)
+            acknowledged.add_done_callback(_look_at)  # where another error is raised first, nobody waits for this one
+            sent.append((records[start:end], acknowledged))
             start = end
     except KafkaError as error:  # a batch before has failed
         failures.append(error)
