@@ -57,6 +57,7 @@ class FuzzEvent:
     value: bytes | None
     key: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
+    """A byte of a name that is not UTF-8 is a surrogate, as ``surrogateescape`` writes it."""
     timestamp_ms: int | None
 
 
@@ -319,6 +320,8 @@ def _headers(source: random.Random) -> tuple[tuple[str, bytes | None], ...]:
     if chosen < 0.81:
         return tuple((f"h{number}", b"v") for number in range(1000))
     names = ("", "a", "a", "source", "__streams.errors.offset", "reviews_worker.errors.reason", "\u65e0", "x" * 300)
+    if source.random() < 0.3:
+        names += tuple(name.decode("utf-8", "surrogateescape") for name in source.choices(NOT_UTF8, k=4))
     return tuple(
         (source.choice(names), source.choice((None, b"", b"v", b"\xff\0"))) for _ in range(source.randint(1, 5))
     )

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
+from raw_headers import carried
 
 from tests.fuzz.judging import CLASSIFIED, TOMBSTONE, Published, depth, faults, is_extended
 from tests.fuzz.mutations import KINDS, MAX_EVENT_BYTES, Fuzzer, FuzzEvent
@@ -61,7 +62,7 @@ def _predicted(entry: Entry) -> Prediction:
 
 
 def record_of(event: FuzzEvent, offset: int) -> Record:
-    return Record(INPUT, offset, event.timestamp_ms or 0, event.key, event.value, event.headers, 1)
+    return Record(INPUT, offset, event.timestamp_ms or 0, event.key, event.value, carried(event.headers), 1)
 
 
 def published(output: OutputRecord) -> Published:

@@ -11,6 +11,7 @@ from pathlib import Path
 import kafka_tools
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from conftest import TopicNames
+from raw_headers import raw, raw_names
 from worker_process import WorkerProcess, eventually, workers_for
 
 from tests.fuzz.judging import Published, faults
@@ -114,7 +115,7 @@ class Run:
         # A batch of its own, since aiokafka's `send` refuses a record without key and value, which Kafka takes.
         if event.key is None and event.value is None:
             batch = producer.create_batch()
-            batch.append(key=None, value=None, timestamp=event.timestamp_ms, headers=list(event.headers))
+            batch.append(key=None, value=None, timestamp=event.timestamp_ms, headers=raw(event.headers))
             batch.close()
             sending = await producer.send_batch(batch, self._names.input, partition=number % PARTITIONS)
         else:
@@ -124,7 +125,7 @@ class Run:
                 event.key,
                 partition=number % PARTITIONS,
                 timestamp_ms=event.timestamp_ms,
-                headers=list(event.headers) or None,
+                headers=raw(event.headers) or None,
             )
         return sending  # type: ignore[no-any-return]
 
@@ -181,7 +182,8 @@ async def fuzz(
         judging = [asyncio.create_task(run.judge(topic)) for topic in topics[1:]]
         watching = asyncio.create_task(run.watch(worker))
         try:
-            await run.produce()
+            with raw_names():
+                await run.produce()
             await watching
         finally:
             for task in (watching, *judging):

@@ -104,11 +104,10 @@ async def records(
 
 def reader(settings: Settings) -> AIOKafkaConsumer:
     """A client that reads without a group; not started."""
-    from aiokafka import AIOKafkaConsumer
-
+    from worker.consumers import kafka_consumer
     from worker.security import client_options
 
-    return AIOKafkaConsumer(
+    return kafka_consumer(
         **client_options(settings),
         isolation_level="read_committed" if settings.read_committed else "read_uncommitted",
     )

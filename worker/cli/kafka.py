@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from worker.consumers import kafka_consumer
 from worker.errors import AccessError, BrokerError, UnreachableError, WorkerError
 from worker.security import as_worker_error, client_options, lacking, why_not
 from worker.settings import Settings
@@ -102,7 +103,7 @@ async def messages_and_lag(
     places = [TopicPartition(topic.name, number) for topic in topics for number in range(topic.partitions)]
     if not places:
         return {}, 0
-    async with started(AIOKafkaConsumer(**client_options(settings)), settings) as consumer:
+    async with started(kafka_consumer(**client_options(settings)), settings) as consumer:
         first = await consumer.beginning_offsets(places)
         end = await consumer.end_offsets(places)
     messages: dict[str, int] = {}

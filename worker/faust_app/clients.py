@@ -9,6 +9,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from faust.transport.drivers import aiokafka as driver
 
+from worker.consumers import kafka_consumer
+
 FETCH_MAX_WAIT_MS = 1500
 
 
@@ -18,7 +20,7 @@ def new_consumer(conf: Any, client_options: Mapping[str, Any], *, read_committed
     Faust's own knows no token and no file that is read again, reads uncommitted records, and shares partitions out for
     the sake of tables, which may leave a member without any. There are no tables: round robin.
     """
-    return AIOKafkaConsumer(
+    return kafka_consumer(
         **client_options,
         client_id=conf.broker_client_id,
         group_id=conf.id,

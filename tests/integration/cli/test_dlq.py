@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from dataclasses import replace
 
 import click
 import pytest
@@ -12,6 +13,7 @@ from conftest import TopicNames
 from dead_letters import event, message
 from dlq_shell import DlqShell
 from kafka_tools import Message, create_topics, produce
+from raw_headers import LATIN_1, raw, raw_names
 
 from worker.delivery.replay.letters import HOPS_HEADER
 from worker.delivery.replay.notes import Note, Witness
@@ -118,6 +120,20 @@ def test_all_of_one_letter_is_shown(shell: DlqShell) -> None:
     shell.replay()
     (shown,) = shell.lines("show", "0/0")
     assert [note["to"] for note in shown["replayed"]] == [shell.names.input]
+
+
+def test_a_letter_with_a_header_whose_name_is_not_utf8_is_listed_shown_and_sent_again(shell: DlqShell) -> None:
+    odd = letter(shell, 6)
+    with raw_names():
+        odd = replace(odd, headers=raw(((LATIN_1, b"v"), *odd.headers)))
+        shell.put(letter(shell, 5), odd, letter(shell, 7))
+    assert [line["key"] for line in shell.lines("list")] == ["5", "6", "7"]
+    (shown,) = shell.lines("show", "0/1")
+    assert (shown["headers"][0], shown["failures"][0]["reason"]) == (["caf\\xe9", "v"], "not_json")
+    assert "caf\\xe9: v" in shell.on_terminal("show", "0/1")
+    assert shell.replay()["replayed"] == 3
+    assert [record.key for record in shell.sent()] == [b"5", b"6", b"7"]
+    assert shell.sent()[1].headers[0] == ("caf\\xe9", b"v")
 
 
 def test_a_position_without_a_letter_is_an_error_that_says_where_there_are_some(shell: DlqShell) -> None:

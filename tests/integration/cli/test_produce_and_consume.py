@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from conftest import TopicNames
 from kafka_tools import Message, consume_all, create_topics
 from kafka_tools import produce as produce_messages
+from raw_headers import LATIN_1, raw, raw_names
 from worker_process import Workers
 
 from worker.cli.commands import commands
@@ -194,6 +195,17 @@ def test_dead_letters_are_shown_with_reason_source_and_original(shell: Shell):
         "value": "\N{REPLACEMENT CHARACTER}",
         "headers": {"trace": "abc"},
     }
+
+
+def test_headers_whose_names_are_not_utf8_end_no_reading(shell: Shell):
+    messages = [Message(b'{"n":%d}' % number, None, raw([(LATIN_1, b"v")]), partition=0) for number in range(3)]
+    with raw_names():
+        shell.publish(shell.names.output, *messages)
+        shell.publish(shell.names.dead_letters, messages[0])
+    lines = shell.consume("--from-beginning", "--max", "3").stdout.splitlines()
+    assert lines == ['{"n":0}', '{"n":1}', '{"n":2}']
+    result = shell.consume("--dead-letters", "--from-beginning", "--max", "1")
+    assert orjson.loads(result.stdout)["headers"] == {"caf\\xe9": "v"}
 
 
 def test_a_sound_environment_passes_the_check(shell: Shell):

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from worker.cli.kafka import PATIENCE_S, reachable_admin, started, unreachable
+from worker.consumers import kafka_consumer
 from worker.delivery.replay.notes import Replayed, notes_topic
 from worker.delivery.replay.reader import Span, TopicReader
 from worker.errors import TopicError
@@ -45,7 +45,7 @@ async def describe(settings: Settings, *names: str) -> dict[str, TopicDescriptio
 @contextlib.asynccontextmanager
 async def reading(settings: Settings, found: Mapping[str, TopicDescription]) -> AsyncIterator[TopicReader]:
     """A reader of the topics in `found`; raises `UnreachableError` or `TopicError` where Kafka does not let it read."""
-    consumer = AIOKafkaConsumer(
+    consumer = kafka_consumer(
         **client_options(settings),
         isolation_level="read_committed",
         enable_auto_commit=False,

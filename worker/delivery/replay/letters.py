@@ -60,7 +60,7 @@ class DeadLetter:
     record: Record
     """As it lies there."""
     event_headers: Headers
-    """The event's own headers, exactly as its producer gave them."""
+    """The event's own headers, as they were read: names that are not UTF-8 are escaped."""
     failures: tuple[Failure, ...]
     """Oldest first. Several where the letter itself was copied back to the input and failed again; none where the
     record is not this worker's."""
