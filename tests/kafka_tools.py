@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, NotCoordinatorForGroupError, for_code
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, for_code
 from aiokafka.structs import RecordMetadata
 
 from worker.faust_app import committed
@@ -171,10 +171,9 @@ async def stable_offsets(bootstrap_servers: str, group: str, topic: str) -> dict
         while True:
             try:
                 stored = await committed.committed_offsets(consumer, partitions)
-            except (
-                GroupCoordinatorNotAvailableError,
-                NotCoordinatorForGroupError,
-            ):  # the broker has only just come back
+            except KafkaError as error:  # the broker may have only just come back
+                if not error.retriable:
+                    raise
                 await asyncio.sleep(RETRY_PAUSE_S)
             else:
                 return {partition: each.offset for partition, each in stored.items()}
