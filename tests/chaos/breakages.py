@@ -11,8 +11,8 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 from tests.chaos.patching import by_name, replace
 from worker.delivery.collector import RecordCollector
 from worker.delivery.transactional_collector import TransactionalCollector
+from worker.faust_app.consumer_thread import ConsumerThread
 from worker.faust_app.start_offsets import start_offsets
-from worker.faust_app.transport import ConsumerThread
 from worker.inference import BatchRunner
 from worker.offsets import OffsetTracker
 from worker.pipeline.pipeline import Pipeline

@@ -11,7 +11,8 @@ import faust
 from faust.serializers import codecs
 
 from worker.faust_app.chunks import ChunkScheduler
-from worker.faust_app.transport import Consumer, Membership, Transport
+from worker.faust_app.host import Membership
+from worker.faust_app.transport import Consumer, Transport
 from worker.records import Chunk
 from worker.security import client_options
 from worker.settings import Settings

@@ -238,11 +238,11 @@ class WorkerService:
     # --- called by the transport and the pipeline -------------------------------------------------------------------
 
     async def revoked(self) -> dict[TopicPartition, int]:
-        """See `worker.faust_app.transport.Membership`."""
+        """See `worker.faust_app.host.Membership`."""
         return await self._parts.pipeline.revoked(REVOCATION_FLUSH_S) if self._parts else {}
 
     def closed(self) -> None:
-        """See `worker.faust_app.transport.Membership`."""
+        """See `worker.faust_app.host.Membership`."""
         if self._parts:
             self._parts.pipeline.closed()
             self._parts.collector.retire()
@@ -250,7 +250,7 @@ class WorkerService:
         self.metrics.drain_seconds.set(0)
 
     async def take_over(self, partitions: Collection[TopicPartition]) -> None:
-        """See `worker.faust_app.transport.Membership`. An error stops the worker."""
+        """See `worker.faust_app.host.Membership`. An error stops the worker."""
         if not self._parts:
             return
         try:
@@ -259,7 +259,7 @@ class WorkerService:
             self._parts.pipeline.fail(error)
 
     def assigned(self, generation: int, start_offsets: Mapping[TopicPartition, int | None]) -> None:
-        """See `worker.faust_app.transport.Membership`."""
+        """See `worker.faust_app.host.Membership`."""
         if self._parts:
             self._parts.pipeline.assigned(generation, start_offsets)
         logger.info(
@@ -270,7 +270,7 @@ class WorkerService:
         )
 
     def failed(self, error: FatalError) -> None:
-        """See `worker.faust_app.transport.Membership`."""
+        """See `worker.faust_app.host.Membership`."""
         if self._parts:
             self._parts.pipeline.fail(error)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from worker.clock import Clock
-from worker.faust_app.transport import Standing
+from worker.faust_app.standing import Standing
 from worker.logs import StateLog
 from worker.metrics import Metrics
 from worker.pipeline.drain_time import DrainTime

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import BrokerError
-from worker.faust_app import transport
+from worker.faust_app import consumer_thread
 from worker.faust_app.chunks import MAX_CHUNK_BYTES, ChunkScheduler, Fetched, to_chunk
-from worker.faust_app.transport import Consumer, ConsumerThread
+from worker.faust_app.consumer_thread import ConsumerThread
+from worker.faust_app.transport import Consumer
 from worker.records import Record, TopicPartition
 
 FIRST, SECOND = TP("reviews.in", 0), TP("reviews.in", 1)
@@ -184,8 +185,8 @@ async def thread(consumer: FakeConsumer, membership: FakeMembership, monkeypatch
     async def nothing(*_: object) -> None:
         """What Faust does then has its own tests."""
 
-    monkeypatch.setattr(transport.driver.AIOKafkaConsumerThread, "on_partitions_revoked", nothing)
-    monkeypatch.setattr(transport.driver.AIOKafkaConsumerThread, "__post_init__", lambda _: None)
+    monkeypatch.setattr(consumer_thread.driver.AIOKafkaConsumerThread, "on_partitions_revoked", nothing)
+    monkeypatch.setattr(consumer_thread.driver.AIOKafkaConsumerThread, "__post_init__", lambda _: None)
     app = SimpleNamespace(
         membership=membership, should_stop=False, worker_loop=asyncio.get_running_loop(), read_committed=True
     )
@@ -257,7 +258,7 @@ def records_come(thread: Thread, monkeypatch: pytest.MonkeyPatch) -> SimpleNames
     async def records(*_: object, **__: object) -> dict[TP, list[ConsumerRecord]]:
         return {FIRST: [consumed(4), consumed(5)], SECOND: [consumed(7), consumed(8)]}
 
-    monkeypatch.setattr(transport.driver.AIOKafkaConsumerThread, "_fetch_records", records)
+    monkeypatch.setattr(consumer_thread.driver.AIOKafkaConsumerThread, "_fetch_records", records)
     state = SimpleNamespace(flow_active=True, _active_partitions={FIRST, SECOND})
     thread.consumer = state  # type: ignore[assignment]
     return state
@@ -292,7 +293,7 @@ async def test_what_is_read_a_second_time_is_of_a_topic_that_begins_anew_and_the
     assert await thread._fetch_records() == {}
     assert consumer._coordinator.asked_for == ["rejoin"]
     (line,) = caplog.messages
-    assert "was read up to 5 and begins anew at 4" in line
+    assert "begins anew at 4, and was read to 6" in line
 
 
 async def test_what_was_handed_over_and_may_be_lost_in_cleared_queues_is_read_again(

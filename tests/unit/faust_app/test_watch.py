@@ -10,7 +10,7 @@ from aiokafka.errors import IllegalStateError, KafkaConnectionError
 from pipeline_parts import PARTITION, HeldCollector, make_chunk, make_entries, make_task
 
 from worker.clock import FakeClock
-from worker.faust_app.transport import Standing
+from worker.faust_app.standing import Standing
 from worker.faust_app.watch import Watch
 from worker.logs import StateLog
 from worker.metrics import Metrics

@@ -1,0 +1,42 @@
+"""What the transport needs of the worker that it belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
+
+from worker.errors import FatalError
+from worker.records import TopicPartition
+
+
+class Membership(Protocol):
+    """Who wants to know about assignments. Called on the worker's event loop."""
+
+    async def revoked(self) -> dict[TopicPartition, int]:
+        """The assignment ends; answers the offsets to store. Must be quick: the group waits."""
+
+    def closed(self) -> None:
+        """The assignment has ended."""
+
+    async def take_over(self, partitions: Collection[TopicPartition]) -> None:
+        """Make sure that nobody else publishes what comes of `partitions` any more. Takes as long as it needs."""
+
+    def assigned(self, generation: int, start_offsets: Mapping[TopicPartition, int | None]) -> None:
+        """A new assignment; `start_offsets` are the committed next offsets."""
+
+    def failed(self, error: FatalError) -> None:
+        """There will be no further assignment."""
+
+
+class Host(Protocol):
+    """What the transport needs of the app that it belongs to."""
+
+    membership: Membership
+    read_committed: bool
+    from_beginning: bool
+    exactly_once: bool
+    client_options: Mapping[str, Any]
+    """How Kafka is connected to; see `worker.security`."""
+    worker_loop: asyncio.AbstractEventLoop
+    """The event loop that the pipeline runs on."""
