@@ -36,11 +36,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
+{{- /* The labels, and those of a list's second: one that both have is the second's, for YAML takes no key twice. */}}
+{{- define "reviews-worker.labelsAnd" -}}
+{{ mergeOverwrite (include "reviews-worker.labels" (first .) | fromYaml) (last . | default dict) | toYaml }}
+{{- end }}
+
 {{- define "reviews-worker.metadata" -}}
-name: {{ include "reviews-worker.fullname" . | quote }}
-namespace: {{ .Release.Namespace | quote }}
+{{ include "reviews-worker.metadataAnd" (list . dict) }}
+{{- end }}
+
+{{- /* With labels of the object's own. */}}
+{{- define "reviews-worker.metadataAnd" -}}
+{{- $root := first . -}}
+name: {{ include "reviews-worker.fullname" $root | quote }}
+namespace: {{ $root.Release.Namespace | quote }}
 labels:
-  {{- include "reviews-worker.labels" . | nindent 2 }}
+  {{- include "reviews-worker.labelsAnd" . | nindent 2 }}
 {{- end }}
 
 {{- define "reviews-worker.serviceAccountName" -}}
