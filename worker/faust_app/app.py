@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
 from faust.serializers import codecs
 
 from worker.faust_app.chunks import ChunkScheduler
-from worker.faust_app.host import Membership
+from worker.faust_app.host import Host, Membership
 from worker.faust_app.transport import Consumer, Transport
 from worker.records import Chunk
 from worker.security import client_options
@@ -44,12 +44,7 @@ class _Passthrough(codecs.Codec):
 class FaustApp(faust.App):
     """A Faust app that uses our transport and writes nothing to the disk."""
 
-    membership: Membership
-    read_committed: bool
-    from_beginning: bool
-    exactly_once: bool
-    client_options: Mapping[str, Any]
-    worker_loop: asyncio.AbstractEventLoop
+    host: Host
 
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self, loop=self.loop)
@@ -96,12 +91,14 @@ def build_app(settings: Settings, membership: Membership, intake: Intake) -> Fau
         topic_disable_leader=True,
         web_enabled=False,
     )
-    app.membership = membership
-    app.read_committed = settings.read_committed
-    app.from_beginning = settings.from_beginning
-    app.exactly_once = settings.exactly_once
-    app.client_options = client_options(settings)
-    app.worker_loop = asyncio.get_running_loop()
+    app.host = Host(
+        membership=membership,
+        read_committed=settings.read_committed,
+        from_beginning=settings.from_beginning,
+        exactly_once=settings.exactly_once,
+        client_options=client_options(settings),
+        worker_loop=asyncio.get_running_loop(),
+    )
     topic = app.topic(settings.input_topic, key_serializer="raw", value_serializer="chunk", acks=False)
 
     @app.agent(topic, name="classify")

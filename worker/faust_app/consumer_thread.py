@@ -80,7 +80,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     @property
     def _host(self) -> Host:
-        host: Host = self.app  # type: ignore[assignment]  # Faust's type of `app` is its own interface
+        host: Host = self.app.host  # type: ignore[attr-defined]  # our app
         return host
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -201,10 +201,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
         Raises KafkaError or TimeoutError when the broker cannot say.
         """
-        # Not through Faust's queue of calls, which may be waiting for what waits for this.
         asked = committed_offsets(self._ensure_consumer(), [KafkaPartition(*partition)])
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            committed = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, self.thread_loop))
+            committed = await self._on_own_loop(asked)
         return next((at.offset for at in committed.values()), None)
 
     def rejoin(self) -> None:
@@ -252,8 +251,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
         What of them has arrived is cut off when it comes again.
         """
-        # Not through Faust's queue of calls, which may be waiting for the broker.
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_call(self._read_again), self.thread_loop))
+        await self._on_own_loop(_call(self._read_again))
 
     def _read_again(self) -> None:
         for partition, offset in self._handed_over.seek_back(self._stored).items():
@@ -313,10 +311,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         Those without a leader are left out. Without an assignment the broker is asked all the same. Raises KafkaError
         when the broker cannot say, TimeoutError when this thread does not answer.
         """
-        # Not through Faust's queue of calls, which may be waiting for the broker.
-        asked = asyncio.run_coroutine_threadsafe(self._standing(), self.thread_loop)
         async with asyncio.timeout(2 * ANSWER_TIMEOUT_S):
-            return await asyncio.wrap_future(asked)
+            return await self._on_own_loop(self._standing())
 
     async def _standing(self) -> dict[TopicPartition, Standing]:
         until = self._handed_over.until
@@ -326,6 +322,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's livelock messages rest on its own bookkeeping, which is off: `Progress` watches instead."""
+
+    async def _on_own_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """From the worker's loop; past Faust's queue of calls, which may be waiting for the broker, or for this."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.thread_loop))
 
     async def _on_worker_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._host.worker_loop))

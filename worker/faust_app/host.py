@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from worker.errors import FatalError
@@ -29,8 +30,9 @@ class Membership(Protocol):
         """There will be no further assignment."""
 
 
-class Host(Protocol):
-    """What the transport needs of the app that it belongs to."""
+@dataclass(frozen=True)
+class Host:
+    """Given to the transport by the app that it belongs to."""
 
     membership: Membership
     read_committed: bool

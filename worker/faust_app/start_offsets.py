@@ -72,7 +72,7 @@ async def _begin_anew_where_the_end_was_lost(
             committed[partition].offset,
         )
     starts = {partition: OffsetAndMetadata(oldest[partition], committed[partition].metadata) for partition in lost}
-    await consumer._coordinator.commit_offsets(consumer._subscription.subscription.assignment, starts)
+    await consumer.commit(starts)
     consumer._coordinator.request_rejoin()
     raise IllegalStateError("the next assignment begins at the oldest records")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 class Progress:
     """Notes when something last moved. Pure: the time is passed in, in monotonic seconds."""
 
-    def __init__(self, stall_timeout_s: float, rebalance_timeout_s: float = 0.0) -> None:
+    def __init__(self, stall_timeout_s: float, rebalance_timeout_s: float) -> None:
         self._stall_timeout_s = stall_timeout_s
         self._rebalance_timeout_s = rebalance_timeout_s
         self._unassigned = False

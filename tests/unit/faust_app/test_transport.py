@@ -19,6 +19,7 @@ from worker.errors import BrokerError
 from worker.faust_app import consumer_thread
 from worker.faust_app.chunks import MAX_CHUNK_BYTES, ChunkScheduler, Fetched, to_chunk
 from worker.faust_app.consumer_thread import ConsumerThread
+from worker.faust_app.host import Host
 from worker.faust_app.transport import Consumer
 from worker.records import Record, TopicPartition
 
@@ -187,10 +188,15 @@ async def thread(consumer: FakeConsumer, membership: FakeMembership, monkeypatch
 
     monkeypatch.setattr(consumer_thread.driver.AIOKafkaConsumerThread, "on_partitions_revoked", nothing)
     monkeypatch.setattr(consumer_thread.driver.AIOKafkaConsumerThread, "__post_init__", lambda _: None)
-    app = SimpleNamespace(
-        membership=membership, should_stop=False, worker_loop=asyncio.get_running_loop(), read_committed=True
+    host = Host(
+        membership=membership,
+        read_committed=True,
+        from_beginning=True,
+        exactly_once=False,
+        client_options={},
+        worker_loop=asyncio.get_running_loop(),
     )
-    return Thread(consumer, app)
+    return Thread(consumer, SimpleNamespace(host=host, should_stop=False))
 
 
 async def test_offsets_are_stored_and_never_lowered(thread: Thread, consumer: FakeConsumer) -> None:

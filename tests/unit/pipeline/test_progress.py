@@ -8,6 +8,7 @@ from worker.clock import FakeClock
 from worker.pipeline.progress import Progress
 
 STALL_TIMEOUT_S = 120.0
+REBALANCE_TIMEOUT_S = 30.0
 
 
 @pytest.fixture
@@ -17,13 +18,13 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def progress(clock: FakeClock) -> Progress:
-    progress = Progress(STALL_TIMEOUT_S)
+    progress = Progress(STALL_TIMEOUT_S, REBALANCE_TIMEOUT_S)
     progress.assigned(clock.monotonic())
     return progress
 
 
 def test_a_worker_without_partitions_is_alive_for_as_long_as_it_waits(clock: FakeClock) -> None:
-    progress = Progress(STALL_TIMEOUT_S)
+    progress = Progress(STALL_TIMEOUT_S, REBALANCE_TIMEOUT_S)
     clock.advance(1_000_000)
     assert progress.problem(clock.monotonic()) is None
 
