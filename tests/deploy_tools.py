@@ -11,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from worker.delivery import publisher
+from worker.faust_app import service
+
 REPOSITORY = Path(__file__).parents[1]
 TOOLS = REPOSITORY / "build" / "tools"
 TIMEOUT_S = 120
+AFTER_DRAIN_S = service.REVOCATION_FLUSH_S + service.LAST_COMMIT_S + service.STOP_TIMEOUT_S + publisher.STOP_TIMEOUT_S
+"""What a stop takes at the longest when the grace period is over."""
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,8 @@ async def consume_all(
     try:
         reading = reader(bootstrap_servers, topic, read_committed=read_committed)
         async with asyncio.timeout(deadline_s), reading as consumer:
-            done = await _condition(bootstrap_servers, topic, consumer, seen, count, until)
+            ends = {} if count is not None or until is not None else await end_offsets(bootstrap_servers, topic)
+            done = _condition(consumer, seen, count, until, ends)
             while not await done():
                 for records in (await consumer.getmany(timeout_ms=100)).values():
                     seen.extend(records)
@@ -268,6 +269,16 @@ async def all_in_sync(bootstrap_servers: str) -> bool:
         return all(sorted(each["isr"]) == sorted(each["replicas"]) for each in partitions)
 
 
+async def set_topic(bootstrap_servers: str, topic: str, settings: Mapping[str, str]) -> None:
+    """Make `settings` all that the topic has of its own; returns when they are in force."""
+    async with _admin(bootstrap_servers) as admin:
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict(settings))
+        for answer in await admin.alter_configs([resource]):
+            for code, message, *_ in answer.resources:
+                if code:
+                    raise for_code(code)(f"{topic}: {message}")
+
+
 async def topic_configs(bootstrap_servers: str, topic: str) -> dict[str, str]:
     """A topic's settings, in Kafka's names."""
     async with _admin(bootstrap_servers) as admin:
@@ -295,13 +306,12 @@ async def _send_all(
     return await asyncio.gather(*futures)
 
 
-async def _condition(
-    bootstrap_servers: str,
-    topic: str,
+def _condition(
     consumer: AIOKafkaConsumer,
     seen: list[ConsumerRecord],
     count: int | None,
     until: Callable[[list[ConsumerRecord]], bool] | None,
+    ends: Mapping[TopicPartition, int],
 ) -> Callable[[], object]:
     if count is not None or until is not None:
 
@@ -309,7 +319,6 @@ async def _condition(
             return (count is not None and len(seen) >= count) or (until is not None and until(seen))
 
         return enough
-    ends = await end_offsets(bootstrap_servers, topic)
 
     async def at_the_end() -> bool:
         return all([await consumer.position(partition) >= end for partition, end in ends.items()])

@@ -90,9 +90,10 @@ class Ledger:
         """
         now = asyncio.get_running_loop().time()
         until, decided_by = now + deadline_s, now + max(deadline_s, DECIDED_S)
-        async with self._reader(servers) as consumer:
+        topics = self.names.output, self.names.dead_letters
+        async with self._reader(servers) as consumer, kafka_tools.reader(servers, *topics) as of_everything:
             while True:
-                written = await kafka_tools.end_offsets(servers, self.names.output, self.names.dead_letters)
+                written = await of_everything.end_offsets(of_everything.assignment())
                 audit = await self._read(consumer)
                 undecided = any(self._positions[partition] < end for partition, end in written.items())
                 if not undecided and not audit.missing(self.optional):

@@ -1,4 +1,4 @@
-"""What tests do to topics in the middle of the work: settings changed, records deleted."""
+"""What tests do to topics in the middle of the work: records deleted, rights taken away."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
@@ -18,20 +17,6 @@ TOPIC, LITERAL = 2, 3
 ANY, ALL, WRITE = 1, 2, 4
 DENY, ALLOW = 2, 3
 EVERYBODY = "User:*"
-
-
-async def set_topic(servers: str, topic: str, settings: Mapping[str, str]) -> None:
-    """Make `settings` all that the topic has of its own; returns when they are in force."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    await admin.start()
-    try:
-        resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict(settings))
-        for answer in await admin.alter_configs([resource]):
-            for code, message, *_ in answer.resources:
-                if code:
-                    raise for_code(code)(f"{topic}: {message}")
-    finally:
-        await admin.close()
 
 
 async def delete_records(servers: str, topic: str, before: Mapping[int, int]) -> None:

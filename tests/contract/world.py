@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import kafka_tools
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from kafka_tools import Message
 
@@ -316,10 +314,12 @@ class KafkaWorld(World):
             await kafka_tools.create_topics(self.servers, topic, partitions=partitions, config=config)
 
     async def limit_output(self, max_batch_bytes: int) -> None:
-        await self._configure(self.settings.output_topic, {"max.message.bytes": str(max_batch_bytes)})
+        await kafka_tools.set_topic(
+            self.servers, self.settings.output_topic, KEEP | {"max.message.bytes": str(max_batch_bytes)}
+        )
 
     async def compact(self, topic: str) -> None:
-        await self._configure(topic, {"cleanup.policy": "compact"})
+        await kafka_tools.set_topic(self.servers, topic, KEEP | {"cleanup.policy": "compact"})
 
     async def produce(self, messages: Sequence[Message]) -> None:
         placed = [
@@ -351,14 +351,6 @@ class KafkaWorld(World):
     async def broker_comes_back(self) -> None:
         assert isinstance(self.cluster, LocalCluster)
         await asyncio.to_thread(self.cluster.start_broker, 1)
-
-    async def _configure(self, topic: str, config: Mapping[str, str]) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
-        await admin.start()
-        try:
-            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, KEEP | config)])
-        finally:
-            await admin.close()
 
 
 async def _until(condition: Callable[[], bool], what: str, describe: Callable[[], str]) -> None:

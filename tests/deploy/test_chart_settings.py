@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from deploy_tools import tool
+from deploy_tools import AFTER_DRAIN_S, tool
 from helm_chart import (
     CASES,
     CHART,
@@ -29,7 +29,6 @@ from helm_chart import (
 
 from worker.cli.described import described_settings
 from worker.cli.loading import load_settings, unknown_variables
-from worker.delivery import publisher
 from worker.errors import UsageError
 from worker.faust_app import service
 from worker.settings import ENVIRONMENT_PREFIX, Settings
@@ -204,9 +203,8 @@ def test_the_pod_has_the_time_that_a_stop_takes_at_the_longest(grace_period_s: f
     tracing = {"enabled": traces, "endpoint": "http://collector:4318"}
     template = pod_template(objects_of(settings=settings, tracing=tracing))
     drain_s = math.ceil(grace_period_s or Settings.model_fields["grace_period_s"].default)
-    after_s = service.REVOCATION_FLUSH_S + service.LAST_COMMIT_S + service.STOP_TIMEOUT_S + publisher.STOP_TIMEOUT_S
     spans_s = service.LAST_SPANS_S if traces else 0
-    assert 0 <= template["spec"]["terminationGracePeriodSeconds"] - (drain_s + after_s + spans_s) <= 5
+    assert 0 <= template["spec"]["terminationGracePeriodSeconds"] - (drain_s + AFTER_DRAIN_S + spans_s) <= 5
 
 
 def mounted_files(template: Object) -> set[str]:

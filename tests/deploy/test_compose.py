@@ -13,15 +13,13 @@ from typing import Any
 
 import pytest
 import yaml
-from deploy_tools import REPOSITORY, tool
+from deploy_tools import AFTER_DRAIN_S, REPOSITORY, tool
 
 from worker.cli.described import described_settings
-from worker.delivery import publisher
 from worker.devkafka import kafka_cluster
 from worker.devkafka.artefacts import KAFKA_VERSION
 from worker.devkafka.ports import HOST, pick
 from worker.devkafka.properties import Node
-from worker.faust_app.service import LAST_COMMIT_S, REVOCATION_FLUSH_S, STOP_TIMEOUT_S
 from worker.settings import DEFAULT_PORT, Settings
 
 FOLDER = REPOSITORY / "deploy" / "compose"
@@ -116,8 +114,7 @@ def test_the_workers_variables_are_settings(services: dict[str, Any]) -> None:
 def test_a_worker_is_given_the_time_that_it_takes_to_stop(services: dict[str, Any]) -> None:
     seconds = re.fullmatch(r"(\d+)s", services["worker"]["stop_grace_period"])
     assert seconds
-    after_s = REVOCATION_FLUSH_S + LAST_COMMIT_S + STOP_TIMEOUT_S + publisher.STOP_TIMEOUT_S
-    assert int(seconds[1]) >= Settings.model_fields["grace_period_s"].default + after_s
+    assert int(seconds[1]) >= Settings.model_fields["grace_period_s"].default + AFTER_DRAIN_S
 
 
 def broker_properties(environment: dict[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from kafka_tools import Message
 from marked_reviews import marked_review
 from worker_process import Gate, WorkerProcess, eventually
 
-from tests.chaos.kafka_faults import UNWRITABLE, set_topic
+from tests.chaos.kafka_faults import UNWRITABLE
 from tests.chaos.scenario import scenario
 from tests.chaos.schedules import DIED
 from tests.chaos.stage import Stage
@@ -31,7 +31,7 @@ async def dead_letter_refused_behind_a_gap(stage: Stage) -> None:
     The gap is an aborted transaction. The worker stops because of the dead letter, and commits what may be committed.
     """
     await stage.create_topics(partitions=1)
-    await set_topic(stage.servers, stage.names.dead_letters, UNWRITABLE)
+    await kafka_tools.set_topic(stage.servers, stage.names.dead_letters, UNWRITABLE)
     await produce(stage, reviews(range(1)))
     aborted = reviews(range(100, 105))
     upstream = f"{stage.names.group}.upstream"
@@ -42,7 +42,7 @@ async def dead_letter_refused_behind_a_gap(stage: Stage) -> None:
     code = await worker.ended()
     stage.promise(code == ExitCode.DELIVERY, f"the worker ends with {ExitCode.DELIVERY} (it was {code})")
     stage.may_repeat(21, "outputs after the dead letter, which could not be committed")
-    await set_topic(stage.servers, stage.names.dead_letters, {})
+    await kafka_tools.set_topic(stage.servers, stage.names.dead_letters, {})
     stage.start_worker("worker")
     await commits_everything(stage)
 

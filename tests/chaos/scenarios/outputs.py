@@ -9,7 +9,7 @@ from kafka_tools import Message
 from marked_reviews import marked_review
 from worker_process import WorkerProcess, eventually
 
-from tests.chaos.kafka_faults import allow_writing, forbid_writing, set_topic
+from tests.chaos.kafka_faults import allow_writing, forbid_writing
 from tests.chaos.scenario import scenario
 from tests.chaos.stage import IN_FLIGHT, Stage
 from worker.errors import ExitCode
@@ -33,7 +33,7 @@ async def output_too_large(stage: Stage) -> None:
         await stage.flows(100)
         before = await dead_letters(stage)
         stage.promise(before == 0, f"nothing is too large at first (there were {before} dead letters)")
-        await set_topic(stage.servers, stage.names.output, {"max.message.bytes": "1500"})
+        await kafka_tools.set_topic(stage.servers, stage.names.output, {"max.message.bytes": "1500"})
         stage.note("topics", "the output topic takes 1500 bytes at most")
         await stage.flows(200)
     verdict = await stage.settled()
