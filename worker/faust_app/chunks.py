@@ -19,6 +19,8 @@ class Fetched(NamedTuple):
     generation: int
     follows: int | None
     records: list[Any]
+    reading: int = 0
+    """How often the consumer's thread had sought back before."""
 
 
 class ChunkScheduler:
@@ -43,16 +45,16 @@ class ChunkScheduler:
         if sum([len(record.value) for record in records if record.value]) <= MAX_CHUNK_BYTES:
             for start in range(0, len(records), self.max_records):
                 chunk = records[start : start + self.max_records]
-                yield Fetched(fetched.generation, follows, chunk)
+                yield fetched._replace(follows=follows, records=chunk)
                 follows = chunk[-1].offset + 1
             return
         start = size = 0
         for index, record in enumerate(records):
             size += len(record.value or b"")
             if index - start >= self.max_records or (size > MAX_CHUNK_BYTES and index > start):
-                yield Fetched(fetched.generation, follows, records[start:index])
+                yield fetched._replace(follows=follows, records=records[start:index])
                 follows, start, size = records[index - 1].offset + 1, index, len(record.value or b"")
-        yield Fetched(fetched.generation, follows, records[start:])
+        yield fetched._replace(follows=follows, records=records[start:])
 
 
 def to_chunk(tp: TP, fetched: Fetched) -> Chunk:

@@ -70,6 +70,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._joining = True
         self._ending_generation = -1
         self._lost_in = -1
+        self._reading = 0
         self._handed_over = HandedOver()
         self._stored: dict[TP, int] = {}
         self._storing: asyncio.Lock | None = None
@@ -230,7 +231,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             follows = self._handed_over.add(tp, first, records[-1].offset + 1)
             if follows is not None and first > follows + MARKER:
                 self._gaps.look_into(driver.ensure_aiokafka_TP(tp), follows, first)
-            fetched[tp] = Fetched(self.generation, follows, records)
+            fetched[tp] = Fetched(self.generation, follows, records, self._reading)
         return fetched
 
     def _begin_anew(self, tp: TP, first: int) -> None:
@@ -246,6 +247,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             )
             self._ensure_consumer()._coordinator.request_rejoin()
 
+    def is_read_again(self, fetched: Fetched) -> bool:
+        """Whether these come again: Faust may go on with the rest of a fetch whose beginning it has cleared."""
+        return fetched.reading != self._reading
+
     async def read_again(self) -> None:
         """Have records fetched again that were handed over in this assignment and are not committed; from any loop.
 
@@ -254,6 +259,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await self._on_own_loop(_call(self._read_again))
 
     def _read_again(self) -> None:
+        self._reading += 1
         for partition, offset in self._handed_over.seek_back(self._stored).items():
             self._seek_back(TP(*partition), offset)
 

@@ -17,6 +17,9 @@ from worker.faust_app.consumer_thread import ConsumerThread
 from worker.faust_app.standing import Standing
 from worker.records import TopicPartition
 
+OVER = -1
+"""The generation of what the pipeline is to drop."""
+
 
 class Consumer(driver.Consumer):
     """The consumer as Faust sees it, on the worker's loop."""
@@ -28,6 +31,8 @@ class Consumer(driver.Consumer):
 
     def _to_message(self, tp: TP, fetched: Fetched) -> ConsumerMessage:
         last = fetched.records[-1]
+        if self._thread.is_read_again(fetched):
+            fetched = fetched._replace(generation=OVER)
         return ConsumerMessage(
             tp.topic,
             tp.partition,
