@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import kafka_tools
 import pytest
@@ -20,6 +21,7 @@ from worker.errors import BrokerError, ExitCode
 from worker.settings import Settings
 from worker.topics import TopicAdmin, open_admin
 
+BROKEN_WORKER = Path(__file__).parent / "broken_worker.py"
 HOST = ports.HOST
 LISTENER, FIRST_ADDRESS, SECOND_ADDRESS, START = ports.pick(4)
 
@@ -119,3 +121,25 @@ async def test_a_worker_finds_brokers_that_have_moved(
     assert len(of_ours(worker, "does not answer")) == len(of_ours(worker, "answers again"))
     assert of_ours(worker, f"{HOST}:{place.address}")
     assert await worker.stopped() == ExitCode.OK
+
+
+async def test_a_worker_that_does_not_find_them_is_not_alive_as_another_one_would(
+    place: Place, workers: Workers, ledger: Ledger
+) -> None:
+    past, names = place.cluster.bootstrap_servers, ledger.names
+    await kafka_tools.create_topics(past, names.input, names.output, names.dead_letters, partitions=3)
+    settings = {"special": "free", "stall_timeout_s": 3, "session_timeout_s": 6}
+    trap = {"TEST_TRAP": "learnt-brokers-only"}
+    lost = await workers.start(place.servers, program=BROKEN_WORKER, variables=trap, **settings).ready()
+    await place.move()
+    await eventually(lambda: unhealthy(lost, "the broker answers other clients"), "/healthz fails")
+    assert of_ours(lost, "does not answer", "the address that the broker advertises")
+    assert await lost.stopped() in (ExitCode.OK, ExitCode.GRACE_EXCEEDED)
+    await workers.start(place.servers, **settings).ready()
+    await ledger.produce(past, reviews(0))
+    (await ledger.settled(past)).check()
+
+
+async def unhealthy(worker: WorkerProcess, reason: str) -> bool:
+    status, text = await worker.get("/healthz")
+    return status == 503 and reason in text
