@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaClient, AIOKafkaProducer
 from aiokafka.structs import TopicPartition as KafkaPartition
 
 from tests.chaos.patching import by_name, replace
@@ -17,6 +17,7 @@ from worker.offsets import OffsetTracker
 from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.stream_task import StreamTask
 from worker.records import entry_of
+from worker.security.bootstrap import Client
 
 # --- what is acknowledged -------------------------------------------------------------------------------------------
 
@@ -243,6 +244,18 @@ def plain_offset_commit() -> None:
     replace(StreamTask, "post_commit", lambda original: lambda self, offsets: None)
 
 
+# --- what is asked of the brokers -----------------------------------------------------------------------------------
+
+
+def learnt_brokers_only() -> None:
+    """Who answers no more where he was is never looked for at the bootstrap servers, as in aiokafka's own client."""
+
+    def metadata_update(original: Any) -> Any:
+        return AIOKafkaClient._metadata_update
+
+    replace(Client, "_metadata_update", metadata_update)
+
+
 async def _call(function: Any, *arguments: Any) -> None:
     function(*arguments)
 
@@ -260,4 +273,5 @@ BREAKAGES = by_name(
     old_generation_published,
     no_fencing,
     plain_offset_commit,
+    learnt_brokers_only,
 )

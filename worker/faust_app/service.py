@@ -25,6 +25,7 @@ from worker.delivery.transactions import transactional_id
 from worker.errors import BrokerError, ExitCode, FatalError, UnreachableError
 from worker.faust_app.app import FaustApp, build_app
 from worker.faust_app.model import Model, load_model
+from worker.faust_app.newcomer import newcomer_is_answered
 from worker.faust_app.parts import Parts, Surroundings, build_pipeline, new_producer
 from worker.faust_app.watch import Watch
 from worker.faust_app.web import HealthServer
@@ -169,6 +170,7 @@ class WorkerService:
             broker=self._broker,
             clock=self._clock,
             metrics=self.metrics,
+            newcomer=self._newcomer_is_answered,
         )
         watching = asyncio.create_task(watch.run())
         crashed = asyncio.create_task(app.wait_until_stopped())
@@ -278,6 +280,10 @@ class WorkerService:
     async def commit(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
         """See `worker.pipeline.protocols.Committer`."""
         return self._app is not None and await self._app.reviews_consumer.store_offsets(offsets, generation)
+
+    async def _newcomer_is_answered(self, partitions: Collection[TopicPartition]) -> bool:
+        topic = self._settings.input_topic
+        return await newcomer_is_answered(self._settings, partitions or [TopicPartition(topic, 0)])
 
     def _new_transactions(self, partition: TopicPartition) -> KafkaTransactions:
         settings = self._settings
