@@ -12,7 +12,6 @@ from tests.chaos.patching import by_name, replace
 from worker.delivery.collector import RecordCollector
 from worker.delivery.transactional_collector import TransactionalCollector
 from worker.faust_app.consumer_thread import ConsumerThread
-from worker.faust_app.start_offsets import start_offsets
 from worker.inference import BatchRunner
 from worker.offsets import OffsetTracker
 from worker.pipeline.pipeline import Pipeline
@@ -222,7 +221,7 @@ def no_fencing() -> None:
         async def read_and_then_fence(self: ConsumerThread, generation: int, assigned: Any) -> None:
             membership = self._host.membership
             partitions = [KafkaPartition(tp.topic, tp.partition) for tp in assigned]
-            start = await start_offsets(self._ensure_consumer(), partitions, from_beginning=True)
+            start = await self._starts.of(partitions, generation)
             await self._on_worker_loop(membership.take_over(list(start)))
             if generation == self.generation:
                 await self._on_worker_loop(_call(membership.assigned, generation, start))

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from worker.clock import SystemClock
 from worker.delivery.kafka_transactions import KafkaTransactions
+from worker.delivery.offset_metadata import OffsetMetadata
 from worker.delivery.publisher import KafkaPublisher
 from worker.delivery.transactions import transactional_id
 from worker.errors import BrokerError, ExitCode, FatalError, UnreachableError
@@ -287,11 +288,21 @@ class WorkerService:
     def _new_transactions(self, partition: TopicPartition) -> KafkaTransactions:
         settings = self._settings
         identity = transactional_id(settings.group, partition)
-        return KafkaTransactions(partition, settings.group, lambda: new_producer(settings, identity), self._committed)
+        return KafkaTransactions(
+            partition,
+            settings.group,
+            lambda: new_producer(settings, identity),
+            self._committed,
+            self._offset_metadata,
+        )
 
     async def _committed(self, partition: TopicPartition) -> int | None:
         assert self._app is not None  # noqa: S101 - it has assigned the partition
         return await self._app.reviews_consumer.committed(partition)
+
+    def _offset_metadata(self, partition: TopicPartition) -> OffsetMetadata:
+        assert self._app is not None  # noqa: S101 - it has assigned the partition
+        return self._app.reviews_consumer.offset_metadata(partition)
 
     def _rejoin(self) -> None:
         if self._app is not None:
