@@ -32,6 +32,7 @@ from aiokafka.errors import (
 )
 
 from worker.errors import RecordRefusedError, RecordTimeError, RecordTooLargeError
+from worker.security.codes import UNSUPPORTED_COMPRESSION
 
 
 class _InvalidRecordError(BrokerResponseError):  # type: ignore[misc]  # aiokafka's types are Any
@@ -40,17 +41,9 @@ class _InvalidRecordError(BrokerResponseError):  # type: ignore[misc]  # aiokafk
     description = "The broker does not take the record: it has no key and the topic is compacted, above all"
 
 
-class _UnsupportedCompressionError(BrokerResponseError):  # type: ignore[misc]
-    errno = 76
-    message = "UNSUPPORTED_COMPRESSION_TYPE"
-    description = "The broker does not know the compression"
-
-
-# aiokafka 0.14 does not know these codes: they would be UnknownError, as what a broker says of a fault of its own is,
-# and that may pass.
-INVALID_RECORD, UNSUPPORTED_COMPRESSION = (
-    kafka_errors.setdefault(kind.errno, kind) for kind in (_InvalidRecordError, _UnsupportedCompressionError)
-)
+# aiokafka 0.14 does not know the code: it would be UnknownError, as what a broker says of a fault of its own is, and
+# that may pass.
+INVALID_RECORD: type[KafkaError] = kafka_errors.setdefault(_InvalidRecordError.errno, _InvalidRecordError)
 
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 REFUSED: tuple[type[KafkaError], ...] = (*TOO_LARGE, InvalidTimestampError, PolicyViolationError, INVALID_RECORD)
