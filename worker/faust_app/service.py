@@ -23,6 +23,7 @@ from worker.delivery.offset_metadata import OffsetMetadata
 from worker.delivery.publisher import KafkaPublisher
 from worker.delivery.transactions import transactional_id
 from worker.errors import BrokerError, ExitCode, FatalError, UnreachableError
+from worker.faust_app.allocator import give_large_blocks_back
 from worker.faust_app.app import FaustApp, build_app
 from worker.faust_app.model import Model, load_model
 from worker.faust_app.newcomer import newcomer_is_answered
@@ -257,6 +258,7 @@ class WorkerService:
             self.metrics.lag,
             self.metrics.lag_in_transactions,
             self.metrics.open_transaction_seconds,
+            self.metrics.damaged_offset,
         ):
             of_partitions.clear()
         self.metrics.drain_seconds.set(0)
@@ -340,6 +342,7 @@ class WorkerService:
 
 def run_worker(settings: Settings, *, load: ModelLoader = load_model) -> ExitCode:
     """Run a worker until SIGTERM or SIGINT; raises FatalError. A second signal ends the process at once."""
+    give_large_blocks_back()
     # Thousands of reviews are in flight at any time, none of them in a cycle: with the collector's usual threshold of
     # 700 new objects a tenth of the event loop's time goes into looking through them.
     gc.freeze()
