@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import pytest
+from absent import Absent
 from prometheus_client import generate_latest
 
 from worker.errors import Reason
@@ -25,7 +25,7 @@ def test_counters_with_known_labels_are_there_before_they_count() -> None:
             assert metrics.registry.get_sample_value(f"reviews_worker_{name}_total", {label: value}) == 0
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+@Absent.LINUX.unless(sys.platform == "linux", "read from /proc")
 def test_the_process_is_described_too() -> None:
     served = generate_latest(Metrics().registry).decode()
     names = {line.split()[2] for line in served.splitlines() if line.startswith("# TYPE process_")}
