@@ -58,7 +58,7 @@ fuzz: .venv/.installed-test
 	@PYTHONPATH=.:tests $(PY) -m tests.fuzz $(ARGS)
 
 bench: .venv/.installed-test
-	$(PY) -m tests.benchmarks.bench_stream $(ARGS)
+	@PYTHONPATH=.:tests $(PY) -m tests.benchmarks.bench_stream $(ARGS)
 
 bench-model: .venv/.installed-test
 	PYTHONPATH=tests $(PY) -m tests.benchmarks.bench_model $(ARGS)

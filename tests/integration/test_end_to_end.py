@@ -228,6 +228,8 @@ def test_the_metrics_count_what_happened(outcome: Outcome) -> None:
         metrics["events_out_total"]
         == sum(value for name, value in metrics.items() if name.startswith("predictions_total")) - 1
     )  # the output that was too large had its prediction
+    for name in ("worker_seconds", "end_to_end_seconds"):
+        assert metrics[f"{name}_count"] == metrics[f"{name}_bucket{{le=+Inf}}"] == produced
     assert metrics["assigned_partitions"] == PARTITIONS
     assert metrics["in_flight_reviews"] == 0
     assert metrics["broker_up"] == 1

@@ -89,11 +89,10 @@ class Outcomes:
     def acknowledged(self, items: Sequence[Item]) -> None:
         """The broker has `items`: tell their owners, and count them."""
         now = self._clock.monotonic()
-        oldest = items[0][1]
-        self._metrics.worker_seconds.observe(now - oldest.arrived_at)
-        self._metrics.end_to_end_seconds.observe(max(0.0, now - oldest.waiting_since))
+        self._metrics.worker_seconds.observe_all(now - item[1].arrived_at for item in items)
+        self._metrics.end_to_end_seconds.observe_all(now - item[1].waiting_since for item in items)
         classified = first = 0
-        owner, partition = items[0][2], oldest.record.partition
+        owner, partition = items[0][2], items[0][1].record.partition
         for index, (_, entry, entry_owner) in enumerate(items):
             if entry_owner is not owner or entry.record.partition != partition:
                 owner.acknowledged(partition, [item[1] for item in items[first:index]])
