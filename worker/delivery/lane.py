@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Protocol
 
 from worker.clock import Clock
@@ -81,6 +81,8 @@ class Lane:
             while True:
                 await self._arrived.wait()
                 while self._items:
+                    if self._drop(stale(self._items)):
+                        continue
                     await self._gather()
                     await self._publish_next(MAX_GROUP_RECORDS)
                 self._arrived.clear()
@@ -101,8 +103,7 @@ class Lane:
 
     async def _publish_next(self, group_limit: int) -> None:
         """Publish one group. One that is refused is halved until the record that the broker does not take is alone."""
-        if self._items[0][2].closed:
-            self._drop(1)
+        if self._drop(stale(self._items)):  # since they were gathered, or another part of the group was tried
             return
         group = list(islice(self._items, group_limit))
         try:
@@ -115,7 +116,7 @@ class Lane:
             count = 1
         self._drop(count)
 
-    def _drop(self, count: int) -> None:
+    def _drop(self, count: int) -> int:
         if count == len(self._items):
             self._items.clear()
         else:
@@ -123,3 +124,9 @@ class Lane:
                 self._items.popleft()
         self._done += count
         self._progressed.set()
+        return count
+
+
+def stale(items: Iterable[Item]) -> int:
+    """How many items at the head belong to an assignment that is over; a lane drops them all at once."""
+    return sum(1 for _ in takewhile(lambda item: item[2].closed, items))

@@ -10,6 +10,7 @@ from typing import Protocol
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from worker.clock import Clock
+from worker.faust_app.newcomer import Ask, Newcomer
 from worker.faust_app.standing import Standing
 from worker.logs import StateLog
 from worker.metrics import Metrics
@@ -42,6 +43,7 @@ class Watch:
         broker: StateLog,
         clock: Clock,
         metrics: Metrics,
+        newcomer: Ask,
     ) -> None:
         self._source = source
         self._task = task
@@ -51,6 +53,7 @@ class Watch:
         self._metrics = metrics
         self._stalled: str | None = None
         self._drain_time = DrainTime()
+        self._newcomer = Newcomer(newcomer, progress, clock)
 
     async def run(self) -> None:
         """Look every second, until cancelled."""
@@ -81,7 +84,9 @@ class Watch:
             self._metrics.broker_up.set(0)
             self._drain_time.interrupted()
             self._progress.caught_up(self._clock.monotonic())
+            self._newcomer.compare(task.partitions if task else ())
             return
+        self._newcomer.answered()
         self._broker.back()
         self._metrics.broker_up.set(1)
         if task is not None and not task.closed:

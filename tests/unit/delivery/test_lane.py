@@ -192,6 +192,20 @@ async def test_nothing_of_a_closed_owner_is_published(lane: Lane, events: Events
     assert events.published == [0, 1, 2]
 
 
+@pytest.mark.parametrize("stale", [100, 511])
+async def test_what_an_assignment_left_behind_delays_the_next_by_nothing(
+    lane: Lane, events: Events, pauses: Pauses, stale: int
+) -> None:
+    old, new = Owner(), Owner()
+    lane.extend(items([0], old))
+    await lane.flush()
+    old.closed = True
+    lane.extend([*items(range(stale), old), *items([7], new, waiting_since=0.0)])
+    await lane.flush()
+    assert events.groups == [[0], [7]]
+    assert len(pauses.seconds) <= 1, "one group's tick, however many items are stale"
+
+
 async def test_an_owner_that_closes_while_a_group_gathers_is_left_out(
     lane: Lane, events: Events, pauses: Pauses
 ) -> None:
