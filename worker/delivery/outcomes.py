@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from worker.clock import Clock
+from worker.delivery.dead_letter_log import DeadLetterLog
 from worker.delivery.dead_letters import DeadLetterFuse
 from worker.delivery.outputs import OutputWriter, record_bytes, why_invalid
 from worker.errors import DeliveryError, Reason, RecordError
@@ -32,6 +33,7 @@ class Outcomes:
         metrics: Metrics,
         on_acknowledged: Callable[[], None],
         tracing: Tracing | None = None,
+        letters: DeadLetterLog | None = None,
     ) -> None:
         self._writer = writer
         self._fuse = fuse
@@ -39,6 +41,7 @@ class Outcomes:
         self._metrics = metrics
         self._on_acknowledged = on_acknowledged
         self._tracing = tracing
+        self._letters = letters or DeadLetterLog(clock)
         self._classified_since = False
         """Whether there was a classified event after the last one that was refused."""
 
@@ -100,6 +103,7 @@ class Outcomes:
             outcome = entry.outcome
             if isinstance(outcome, RecordError):
                 self._metrics.dead_letters.labels(outcome.reason.value).inc()
+                self._letters.add(outcome.reason, entry.record.source)
             elif outcome is TOMBSTONE:
                 self._metrics.tombstones.inc()
             else:

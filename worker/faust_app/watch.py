@@ -10,8 +10,10 @@ from typing import Protocol
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from worker.clock import Clock
+from worker.delivery.dead_letter_log import DeadLetterLog
 from worker.faust_app.newcomer import Ask, Newcomer
 from worker.faust_app.standing import Standing
+from worker.faust_app.totals import Totals
 from worker.logs import StateLog
 from worker.metrics import Metrics
 from worker.pipeline.drain_time import DrainTime
@@ -44,6 +46,8 @@ class Watch:
         clock: Clock,
         metrics: Metrics,
         newcomer: Ask,
+        totals: Totals,
+        letters: DeadLetterLog,
     ) -> None:
         self._source = source
         self._task = task
@@ -51,6 +55,8 @@ class Watch:
         self._broker = broker
         self._clock = clock
         self._metrics = metrics
+        self._totals = totals
+        self._letters = letters
         self._stalled: str | None = None
         self._drain_time = DrainTime()
         self._newcomer = Newcomer(newcomer, progress, clock)
@@ -64,6 +70,8 @@ class Watch:
     async def look(self) -> None:
         """Look once."""
         await self._look_at_lag(self._task())
+        self._totals.look()
+        self._letters.look()
         problem = self._progress.problem(self._clock.monotonic())
         if problem and not self._stalled:
             logger.error("no progress: %s; /healthz fails until this changes", problem)
@@ -106,5 +114,6 @@ class Watch:
             committed_offsets[partition] = committed
         now = self._clock.monotonic()
         self._metrics.drain_seconds.set(self._drain_time.after(now, committed_offsets, lag))
+        self._totals.stand(waiting)
         if not waiting:
             self._progress.caught_up(now)

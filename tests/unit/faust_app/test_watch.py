@@ -10,7 +10,9 @@ from aiokafka.errors import IllegalStateError, KafkaConnectionError
 from pipeline_parts import PARTITION, HeldCollector, make_chunk, make_entries, make_task
 
 from worker.clock import FakeClock
+from worker.delivery.dead_letter_log import DeadLetterLog
 from worker.faust_app.standing import Standing
+from worker.faust_app.totals import Totals
 from worker.faust_app.watch import Watch
 from worker.logs import StateLog
 from worker.metrics import Metrics
@@ -53,6 +55,8 @@ class World:
             clock=self.clock,
             metrics=self.metrics,
             newcomer=self._newcomer,
+            totals=Totals(self.metrics, 60.0, self.clock),
+            letters=DeadLetterLog(self.clock),
         )
         self.newcomer_is_answered = False
 
