@@ -56,7 +56,7 @@ async def test_dead_letters_and_totals_are_in_the_log(
         "lag": 0,
     }
     assert end.level == "INFO"
-    assert end.fields["per_second"] > 0
+    assert end.fields["rate"] > 0
     assert SECRET not in worker.output
 
 

@@ -56,7 +56,7 @@ class Totals:
             "in": round(_sum(self._metrics.events_in)),
             "out": self._out(),
             "dead": round(_sum(self._metrics.dead_letters)),
-            "per_second": round(rate, 1),
+            "rate": round(rate, 1),
             "lag": lag,
         }
         logger.info("events %s", when, extra=figures)

@@ -28,7 +28,7 @@ class World:
             self.totals.look()
         records = [record.__dict__ for record in self._caplog.records]
         self._caplog.clear()
-        return [(r["msg"], r["in"], r["out"], r["dead"], r["per_second"], r["lag"]) for r in records]
+        return [(r["msg"], r["in"], r["out"], r["dead"], r["rate"], r["lag"]) for r in records]
 
 
 @pytest.fixture
