@@ -26,9 +26,9 @@ class World:
         for _ in range(seconds):
             self.clock.advance(1.0)
             self.totals.look()
-        records = [record.__dict__ for record in self._caplog.records]
+        records = [(record.getMessage(), record.__dict__) for record in self._caplog.records]
         self._caplog.clear()
-        return [(r["msg"], r["in"], r["out"], r["dead"], r["rate"], r["lag"]) for r in records]
+        return [(said, r["in"], r["out"], r["dead"], r["rate"], r["lag"]) for said, r in records]
 
 
 @pytest.fixture
