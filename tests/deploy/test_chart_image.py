@@ -1,4 +1,4 @@
-"""Where the image comes from: the commands of the READMEs fit together, and the notes warn of one without a registry."""
+"""Where the image comes from: the commands of the READMEs fit together, and the notes tell of one without registry."""
 
 from __future__ import annotations
 
