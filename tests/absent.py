@@ -64,7 +64,8 @@ def fault_of(reason: str) -> str | None:
         return f"a test may skip only for a kind of tests/absent.py, not because: {reason}"
     allowed = {name.strip() for name in os.environ.get(MAY_LACK_VARIABLE, "").split(",")}
     if os.environ.get("CI") and kind.value.in_ci and kind.name not in allowed:
-        return f"CI must have {kind.value.what}; {reason} ({MAY_LACK_VARIABLE}={kind.name} lets it pass)"
+        lacking = reason.partition(f"{kind.name}: ")[2]
+        return f"CI must have {kind.value.what}: {lacking} ({MAY_LACK_VARIABLE}={kind.name} lets it pass)"
     return None
 
 

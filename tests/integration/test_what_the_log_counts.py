@@ -1,4 +1,4 @@
-"""What a worker says of its work: dead letters by reason, and totals. Never the text of a review."""
+"""What a worker says of its work: dead letters by reason, totals, and the time of each record. Never a text."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ async def test_dead_letters_and_totals_are_in_the_log(
     await worker.says("events so far")
     await ledger.produce(servers, [Message(SECRET.encode(), partition=0)])
     (await ledger.settled(servers)).check()
+    total = GOOD + BROKEN + BLANK + 1
+    await worker.reaches("end_to_end_seconds_count", total)
+    metrics = await worker.metrics()
+    assert metrics["worker_seconds_count"] == metrics["end_to_end_seconds_count"] == total
     assert await worker.stopped() == ExitCode.OK
 
     lines = warned()
@@ -48,7 +52,6 @@ async def test_dead_letters_and_totals_are_in_the_log(
     positions = [line.fields["first"] for line in lines if line.fields["reason"] == "not_json"]
     assert positions == [f"{names.input}/0/{GOOD}", f"{names.input}/0/{GOOD + BROKEN + BLANK}"]
     (end,) = worker.said("events in all")
-    total = GOOD + BROKEN + BLANK + 1
     assert {name: end.fields[name] for name in ("in", "out", "dead", "lag")} == {
         "in": total,
         "out": GOOD,
