@@ -22,7 +22,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from worker.clock import Clock, SystemClock
 from worker.errors import BrokerError, TopicError, UnreachableError, UsageError
 from worker.logs import StateLog
-from worker.security import as_worker_error, client_options, why_not
+from worker.security import as_worker_error, asked_to_join, client_options, why_not
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -106,6 +106,13 @@ class TopicAdmin:
         """Brokers in the cluster's own list."""
         async with _faults(self._settings):
             return len((await self.client.describe_cluster())["brokers"])
+
+    async def check_group(self) -> None:
+        """Raises the error that this worker would end with as the broker does not take it into its group."""
+        async with _faults(self._settings):
+            refusal = await asked_to_join(self.client._client, self._settings)
+        if refusal is not None:
+            raise refusal
 
     async def describe(self, names: Sequence[str]) -> dict[str, TopicDescription]:
         """Those of `names` that exist. Raises `BrokerError` while a partition of one has no leader."""

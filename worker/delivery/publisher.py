@@ -102,11 +102,16 @@ class KafkaPublisher:
 
     @contextlib.contextmanager
     def _silence_told(self, topic: str) -> Iterator[None]:
-        timer = asyncio.get_running_loop().call_later(SILENCE_S, self._say, topic, f"no answer for {SILENCE_S:g} s")
+        timer = asyncio.get_running_loop().call_later(SILENCE_S, self._say_silence, topic)
         try:
             yield
         finally:
             timer.cancel()
+
+    def _say_silence(self, topic: str) -> None:
+        cluster = self._producer.client.cluster if self._producer else None
+        known = cluster is None or cluster.partitions_for_topic(topic) is not None
+        self._say(topic, f"no answer for {SILENCE_S:g} s" if known else "the broker knows no such topic")
 
     def _say(self, topic: str, reason: str) -> None:
         if not self._failing:

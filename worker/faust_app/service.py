@@ -50,6 +50,7 @@ LAST_COMMIT_S = 3.0
 LAST_SPANS_S = 3.0
 SWITCH_INTERVAL_S = 0.001
 STOP_TIMEOUT_S = 10.0
+MISSING = ("is missing", "has been missing", "is there again")
 
 
 class WorkerService:
@@ -72,6 +73,7 @@ class WorkerService:
         self._broker = StateLog(logger, f"Kafka at {settings.bootstrap_servers}")
         self._letters = DeadLetterLog(self._clock)
         self._totals = Totals(self.metrics, settings.totals_interval_s, self._clock)
+        self._topic = StateLog(logger, f"topic {settings.input_topic}", words=MISSING)
         self._stop_requested = asyncio.Event()
         self._killed = threading.Event()
         self._model: Model | None = None
@@ -178,6 +180,8 @@ class WorkerService:
             newcomer=self._newcomer_is_answered,
             totals=self._totals,
             letters=self._letters,
+            topic=self._topic,
+            transaction_patience_s=self._settings.stall_timeout_s,
         )
         watching = asyncio.create_task(watch.run())
         crashed = asyncio.create_task(app.wait_until_stopped())
@@ -258,7 +262,12 @@ class WorkerService:
         if self._parts:
             self._parts.pipeline.closed()
             self._parts.collector.retire()
-        self.metrics.lag.clear()
+        for of_partitions in (
+            self.metrics.lag,
+            self.metrics.lag_in_transactions,
+            self.metrics.open_transaction_seconds,
+        ):
+            of_partitions.clear()
         self.metrics.drain_seconds.set(0)
 
     async def take_over(self, partitions: Collection[TopicPartition]) -> None:
@@ -331,8 +340,8 @@ class WorkerService:
             return ["the broker has not answered yet"]
         if not pipeline.lifecycle.accepts_input:
             return ["the worker is stopping"]
-        if self._broker.is_away:
-            return ["the broker does not answer"]
+        if self._broker.is_away or self._topic.is_away:
+            return ["the broker does not answer" if self._broker.is_away else "the input topic is missing"]
         if pipeline.task is None or pipeline.task.closed:
             return ["no partitions are assigned yet"]
         return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any
 
 import pytest
@@ -44,12 +44,24 @@ class FakeBatch:
         """Full."""
 
 
+class FakeClient:
+    """Its client, which knows topics, and is its own picture of the cluster."""
+
+    def __init__(self, factory: Factory) -> None:
+        self.cluster = self
+        self._factory = factory
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        return None if topic in self._factory.missing_topics else {0}
+
+
 class FakeProducer:
     """One aiokafka producer of a `Factory`."""
 
     def __init__(self, factory: Factory) -> None:
         self._factory = factory
         self.started = self.stopped = False
+        self.client = FakeClient(factory)
 
     async def start(self) -> None:
         if self._factory.start_errors:
@@ -81,6 +93,7 @@ class Factory:
         self.producers: list[FakeProducer] = []
         self.start_errors: list[Exception] = []
         self.send_errors: list[Exception] = []
+        self.missing_topics: set[str] = set()
         self.answers: asyncio.Event | None = None
         """What an answer waits for."""
         self.stored: list[tuple[str, int, dict[str, Any]]] = []
@@ -148,9 +161,18 @@ async def test_a_batch_that_failed_is_tried_again_through_a_new_producer(
     assert told == ["WARNING", "INFO"], "once when it begins, once when it ends"
 
 
+@pytest.mark.parametrize(
+    ("missing", "reason"), [((), "no answer for 0 s"), (["out"], "the broker knows no such topic")]
+)
 async def test_a_topic_that_does_not_answer_is_told_long_before_the_producer_gives_up(
-    publisher: KafkaPublisher, factory: Factory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    missing: Sequence[str],
+    reason: str,
+    publisher: KafkaPublisher,
+    factory: Factory,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    factory.missing_topics.update(missing)
     caplog.set_level("INFO")
     monkeypatch.setattr(publisher_module, "SILENCE_S", 0.0)
     factory.answers = asyncio.Event()
@@ -159,7 +181,7 @@ async def test_a_topic_that_does_not_answer_is_told_long_before_the_producer_giv
     factory.answers.set()
     assert await publishing == 1
     assert [record.message for record in caplog.records] == [
-        "out does not take outputs now (no answer for 0 s); trying again, nothing is lost",
+        f"out does not take outputs now ({reason}); trying again, nothing is lost",
         "outputs are acknowledged again",
     ]
 
