@@ -95,5 +95,6 @@ kafka_errors.setdefault(PRODUCER_FENCED, InvalidProducerEpoch)
 for _code, _name in NAMES.items():
     kafka_errors.setdefault(_code, _class_of(_code, _name))
 
+UNSUPPORTED_COMPRESSION: type[KafkaError] = kafka_errors[76]
 GROUP_MAX_SIZE_REACHED: type[KafkaError] = kafka_errors[81]
 FENCED_INSTANCE_ID: type[KafkaError] = kafka_errors[82]

@@ -276,6 +276,21 @@ def test_an_event_that_its_topic_would_soon_delete_is_left_unless_it_gets_a_new_
     assert began_ms <= old.timestamp <= now_ms()
 
 
+def test_an_event_gets_its_own_time_back_where_its_topic_takes_it(kafka: Cluster, topic_names: TopicNames) -> None:
+    shell = DlqShell(kafka, topic_names, input_config={"message.timestamp.before.max.ms": str(2 * DAY_MS)})
+    old, older = (letter(shell, number, Reason.TIMESTAMP_REFUSED, ago_ms=number * DAY_MS) for number in (1, 3))
+    shell.put(old, older)
+    own_times = [int(dict(each.headers)["reviews_worker.errors.timestamp"] or b"") for each in (old, older)]
+    result = shell.replay()
+    assert (result["replayed"], result["left"]) == (1, {"time_refused": 1})
+    (sent,) = shell.sent()
+    assert (sent.key, sent.timestamp, sent.headers[:-1]) == (b"1", own_times[0], HEADERS)
+    began_ms = now_ms()
+    assert shell.replay("--new-time")["replayed"] == 1
+    (anew,) = (record for record in shell.sent() if record.key == b"3")
+    assert began_ms <= anew.timestamp <= now_ms()
+
+
 def test_an_event_that_its_topic_does_not_take_is_left_and_does_not_stop_the_others(
     kafka: Cluster, topic_names: TopicNames
 ) -> None:

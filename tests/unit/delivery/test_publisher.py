@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import (
-    InvalidTimestampError,
+    InvalidRequestError,
+    InvalidRequiredAcksError,
+    InvalidTopicError,
     KafkaConnectionError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
-    PolicyViolationError,
     TopicAuthorizationFailedError,
+    UnsupportedForMessageFormatError,
+    UnsupportedVersionError,
     for_code,
 )
 from worker_process import eventually
@@ -222,7 +225,43 @@ async def test_a_record_that_is_refused_for_something_else_is_told_and_what_aiok
     assert len(factory.producers) == 3
 
 
-@pytest.mark.parametrize("error", [PolicyViolationError(), InvalidTimestampError()])
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (10, Reason.OUTPUT_TOO_LARGE),
+        (18, Reason.OUTPUT_TOO_LARGE),
+        (32, Reason.TIMESTAMP_REFUSED),
+        (44, Reason.OUTPUT_REFUSED),
+        (87, Reason.OUTPUT_REFUSED),
+    ],
+)
+async def test_what_another_record_may_change_is_a_refusal_of_this_one(
+    publisher: KafkaPublisher, factory: Factory, code: int, reason: Reason
+) -> None:
+    factory.send_errors = [for_code(code)()]
+    with pytest.raises(RecordRefusedError) as caught:
+        await publisher.publish("out", 1, outputs(2))
+    assert caught.value.reason is reason
+    assert await publisher.publish("out", 1, outputs(2)) == 2
+
+
+@pytest.mark.parametrize("code", [-1, 2, 3, 5, 6, 7, 19, 20, 45, 47, 48, 49, 51, 56, 59, 90, 120])
+async def test_what_may_pass_is_tried_again(publisher: KafkaPublisher, factory: Factory, code: int) -> None:
+    factory.send_errors = [for_code(code)()]
+    assert await publisher.publish("out", 1, outputs(2)) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidTopicError(),
+        InvalidRequiredAcksError(),
+        UnsupportedVersionError(),
+        InvalidRequestError(),
+        UnsupportedForMessageFormatError(),
+        for_code(76)(),
+    ],
+)
 async def test_what_no_other_record_changes_is_hopeless(
     publisher: KafkaPublisher, factory: Factory, error: Exception
 ) -> None:
