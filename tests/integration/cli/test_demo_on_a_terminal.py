@@ -20,6 +20,7 @@ from worker.devkafka import Cluster
 
 COUNT = 8
 DEADLINE_S = 120.0
+ERASED = re.compile(r"[^\n]*\r\x1b\[2K")
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 ROW = re.compile(r"^(?:pos|neg)  [01]\.\d{3}  (.*)$", flags=re.MULTILINE)
 
@@ -38,7 +39,7 @@ def on_a_terminal(command: list[str], columns: int, lines: int, environment: dic
         except OSError:  # the other end is closed
             break
         written += more
-        moments.append(CONTROL.sub("", written.decode(errors="ignore")))
+        moments.append(CONTROL.sub("", ERASED.sub("", written.decode(errors="ignore"))))
     os.close(ours)
     return process.wait(10), moments
 
