@@ -117,7 +117,7 @@ class Benchmark:
         for repeats in (1, 5):
             backlog = repeats * len(reviews)
             peak = await self._peak("worker", backlog, itertools.chain.from_iterable([reviews] * repeats))
-            rows.append(("the bundled one, film reviews", backlog, peak))
+            rows.append(("the bundled one, reviews", backlog, peak))
         for backlog in (10_000, self.size(1_000_000)):
             peak = await self._peak("free", backlog, made_events(backlog))
             rows.append(("costs nothing, 300-byte events", backlog, peak))
