@@ -1,4 +1,4 @@
-"""An input topic that is deleted while it is read."""
+"""Topics that are deleted while a worker is running."""
 
 from __future__ import annotations
 
@@ -39,6 +39,21 @@ async def test_a_missing_topic_is_named_and_read_when_it_is_created_again(
     await kafka_tools.produce(servers, names.input, reviews(100))
     await worker.reaches("events_out_total", published + 100)
     assert not of_ours(worker, "does not answer")
+    assert await worker.stopped() == ExitCode.OK
+
+
+async def test_a_missing_output_topic_is_named_and_written_when_it_is_created_again(
+    kafka: Cluster, workers: Workers, ledger: Ledger
+) -> None:
+    servers, names = kafka.bootstrap_servers, ledger.names
+    await kafka_tools.create_topics(servers, names.input, names.output, names.dead_letters, partitions=2)
+    worker = await workers.start(servers, special="free").ready()
+    await kafka_tools.delete_topics(servers, names.output)
+    await ledger.produce(servers, reviews(0))
+    await worker.says(f"{names.output} does not take outputs now (the broker knows no such topic)")
+    await eventually(lambda: created(servers, names.output), "the topic is created again")
+    (await ledger.settled(servers)).check(max_repeats=100)
+    await worker.says("outputs are acknowledged again")
     assert await worker.stopped() == ExitCode.OK
 
 
