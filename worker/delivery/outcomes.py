@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from worker.clock import Clock
 from worker.delivery.dead_letter_log import DeadLetterLog
@@ -83,6 +83,22 @@ class Outcomes:
         if reason is Reason.TIMESTAMP_REFUSED:
             return self._writer.refuse_for_its_time(entry), entry, owner
         return self._writer.refuse_as_invalid(entry), entry, owner
+
+    def known_refusals(self, items: Iterable[Item]) -> dict[int, Reason]:
+        """Which of `items`, by index, are known to be refused. Dead letters are not: they are sent in any case."""
+        if not self._writer.knows_refusals:
+            return {}
+        found = ((index, self._writer.refusal(item[0])) for index, item in enumerate(items))
+        return {index: reason for index, reason in found if reason is not None}
+
+    def refused_among(self, items: Iterable[Item], refused: Mapping[int, Reason]) -> Iterator[Item]:
+        """The dead letters for those of `items` that are `refused`, by index; the others are published already."""
+        for index, item in enumerate(items):
+            reason = refused.get(index)
+            if reason is None:
+                self._classified_since |= not isinstance(item[1].outcome, RecordError)
+            else:
+                yield self.refused(item, reason)
 
     def refused_alike(self, items: Iterable[Item]) -> Iterator[Item]:
         """`items`, with dead letters in place of those that need not be sent again to be refused; raises FuseError."""
