@@ -6,18 +6,19 @@ import logging
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from aiokafka.errors import CorruptRecordException, KafkaStorageError, UnknownError
+from aiokafka.errors import for_code
 
 from worker.errors import DamagedBatchError
 
-UNREADABLE = {error.errno: error.message for error in (CorruptRecordException, KafkaStorageError, UnknownError)}
+UNREADABLE = {-1: "UNKNOWN_SERVER_ERROR", 2: "CORRUPT_MESSAGE", 56: "KAFKA_STORAGE_ERROR", 87: "INVALID_RECORD"}
+"""Error codes, https://kafka.apache.org/protocol#protocol_error_codes."""
 WITHHELD_S = 15.0
 WITHHELD_TIMES = 3
 
 
 def without_names(record: logging.LogRecord) -> bool:
     """A filter for aiokafka's log: not what it says of these errors, which names no partition."""
-    names = {KafkaStorageError.__name__, UnknownError.__name__, CorruptRecordException.__name__}
+    names = {for_code(code).__name__ for code in UNREADABLE}
     return not (str(record.msg).startswith("Unexpected error while fetching") and names.intersection(record.args or ()))
 
 
