@@ -22,6 +22,7 @@
         ├── DeliveryError        outputs cannot be published
         ├── AccessError          Kafka does not let this worker in
         ├── PortTakenError       the port for health and metrics is in use
+        ├── GraceExceededError   told to stop, but not everything was finished in time
         └── UnansweredError      a review that was sent through has no classification
 
 Messages name the place and the remedy and never quote a review.
@@ -192,6 +193,12 @@ class PortTakenError(FatalError):
     """The port for health and metrics is in use."""
 
     exit_code = ExitCode.PORT_TAKEN
+
+
+class GraceExceededError(FatalError):
+    """Told to stop, but not everything was finished in time."""
+
+    exit_code = ExitCode.GRACE_EXCEEDED
 
 
 class UnansweredError(FatalError):

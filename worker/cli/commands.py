@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from worker.cli.ending import end_process, say
 from worker.cli.errors import exit_code
 from worker.errors import ExitCode, WorkerError
 
@@ -32,8 +33,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except WorkerError as error:
-            for line in str(error).splitlines():
-                click.echo(f"{click.style('error:', fg='red', bold=True)} {line}", err=True)
+            say(error)
             ctx.exit(int(exit_code(error)))
         except KeyboardInterrupt:
             ctx.exit(int(ExitCode.KILLED))
@@ -55,4 +55,11 @@ def commands() -> None:
 
 def main() -> None:
     """Entry point of the console script ``reviews-worker``."""
-    commands(prog_name="reviews-worker")
+    try:
+        commands(prog_name="reviews-worker")
+    except SystemExit as end:
+        if (
+            end.code == ExitCode.KILLED
+        ):  # a batch may still be computed, in a thread that the interpreter would wait for
+            end_process(ExitCode.KILLED)
+        raise

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -21,8 +19,9 @@ from worker.clock import SystemClock
 from worker.delivery.kafka_transactions import KafkaTransactions
 from worker.delivery.publisher import KafkaPublisher
 from worker.delivery.transactions import transactional_id
-from worker.errors import BrokerError, ExitCode, FatalError, UnreachableError
+from worker.errors import BrokerError, ExitCode, FatalError, GraceExceededError, UnreachableError
 from worker.faust_app.app import FaustApp, build_app
+from worker.faust_app.ending import END_LIMIT_S, End, LastResort, on_signals
 from worker.faust_app.model import Model, load_model
 from worker.faust_app.parts import Parts, Surroundings, build_pipeline, new_producer
 from worker.faust_app.watch import Watch
@@ -68,6 +67,8 @@ class WorkerService:
         self._broker = StateLog(logger, f"Kafka at {settings.bootstrap_servers}")
         self._stop_requested = asyncio.Event()
         self._killed = threading.Event()
+        self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        """The first error that ends the worker."""
         self._model: Model | None = None
         self._parts: Parts | None = None
         self._app: FaustApp | None = None
@@ -80,7 +81,7 @@ class WorkerService:
         self._stop_requested.set()
 
     async def run(self) -> ExitCode:
-        """Run until told to stop or until something is fatal; raises FatalError."""
+        """Run until told to stop or until something is fatal; raises what it was."""
         if self._settings.tracing:
             self._tracing = open_tracing(self._settings.group, self._clock)
         server = HealthServer(
@@ -96,6 +97,9 @@ class WorkerService:
             if not await self._unless_stopped(asyncio.create_task(self._start())):
                 return ExitCode.OK
             return await self._serve()
+        except Exception as error:
+            self._fail(error)
+            raise
         finally:
             await self._stop_parts()
             await server.stop()
@@ -127,6 +131,7 @@ class WorkerService:
             self._tracing,
         )
         self._parts = build_pipeline(settings, self._model, layout, self._publisher, around)
+        self._parts.pipeline.failed.add_done_callback(lambda failed: self._fail(failed.result()))
         self._parts.pipeline.start()
         self._app = build_app(settings, self, self._parts.pipeline.intake)
         await self._join(self._parts.pipeline, self._app)
@@ -143,6 +148,13 @@ class WorkerService:
         finally:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
+
+    def _fail(self, error: BaseException) -> None:
+        """End because of `error`; the first one counts."""
+        if not self.failure.done():
+            self.failure.set_result(error)
+        if self._parts is not None and not self._parts.pipeline.failed.done():
+            self._parts.pipeline.fail(error)
 
     async def _unless_stopped(self, task: asyncio.Task[None]) -> bool:
         """Wait for `task`; False when a stop was requested first (the task is cancelled then)."""
@@ -193,12 +205,10 @@ class WorkerService:
         if pipeline.failed.done():
             raise pipeline.failed.result()
         if unfinished:
-            logger.error(
-                "%d reviews were not finished in %g s; they are not committed and will be read again",
-                unfinished,
-                self._settings.grace_period_s,
+            raise GraceExceededError(
+                f"{unfinished} reviews were not finished in {self._settings.grace_period_s:g} s (grace_period_s); "
+                "they are not committed and will be read again"
             )
-            return ExitCode.GRACE_EXCEEDED
         logger.info("stopped: everything read is published and committed")
         return ExitCode.OK
 
@@ -312,8 +322,12 @@ class WorkerService:
         return []
 
 
-def run_worker(settings: Settings, *, load: ModelLoader = load_model) -> ExitCode:
-    """Run a worker until SIGTERM or SIGINT; raises FatalError. A second signal ends the process at once."""
+def run_worker(settings: Settings, *, end: End, load: ModelLoader = load_model) -> ExitCode:
+    """Run a worker until SIGTERM or SIGINT; raises WorkerError. A second signal ends the process at once.
+
+    The caller has to end the process, without waiting for threads: the model may still be loading or computing in one.
+    Where the orderly end takes too long, `end` is called from a thread.
+    """
     # Thousands of reviews are in flight at any time, none of them in a cycle: with the collector's usual threshold of
     # 700 new objects a tenth of the event loop's time goes into looking through them.
     gc.freeze()
@@ -321,31 +335,40 @@ def run_worker(settings: Settings, *, load: ModelLoader = load_model) -> ExitCod
     # The event loop gives the interpreter lock up at every call of the system, and would then wait for up to 5 ms for a
     # thread that prepares or fills in a batch.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    return asyncio.run(_run(settings, load))
+    last_resort = LastResort(lambda error: end(_as_worker_error(error, settings)))
+    # Not asyncio.run(): it waits for tasks and for threads that may never end.
+    return asyncio.Runner().run(_run(settings, load, last_resort))
 
 
-async def _run(settings: Settings, load: ModelLoader) -> ExitCode:
+async def _run(settings: Settings, load: ModelLoader, last_resort: LastResort) -> ExitCode:
     service = WorkerService(settings, load=load)
     loop = asyncio.get_running_loop()
-    signals = 0
 
-    def on_signal() -> None:
-        nonlocal signals
-        signals += 1
-        if signals > 1:
-            os._exit(ExitCode.KILLED)
+    def stop() -> None:
         logger.info("signal received; another one ends the process at once")
         service.request_stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
+    def first_signal() -> None:
+        limit_s = settings.grace_period_s + END_LIMIT_S
+        last_resort.arm(limit_s, GraceExceededError(f"the worker did not stop in {limit_s:g} s: something hangs"))
+        loop.call_soon_threadsafe(stop)
+
+    on_signals(first_signal)
+    service.failure.add_done_callback(lambda failure: last_resort.arm(END_LIMIT_S, failure.result()))
     try:
         return await service.run()
-    except KafkaConnectionError as error:
-        if (failure := recent_failure()) and failure.hopeless:
-            raise as_worker_error(failure) from error
-        raise UnreachableError(
-            f"Kafka at {settings.bootstrap_servers} went away during the start ({error}); start the worker again"
-        ) from error
     except KafkaError as error:
-        raise lacking(error, "read") or FatalError(f"the broker refused: {type(error).__name__}: {error}") from error
+        raise _as_worker_error(error, settings) from error
+
+
+def _as_worker_error(error: BaseException, settings: Settings) -> BaseException:
+    """What an error of aiokafka's means; any other as it is."""
+    if isinstance(error, KafkaConnectionError):
+        if (failure := recent_failure()) and failure.hopeless:
+            return as_worker_error(failure)
+        return UnreachableError(
+            f"Kafka at {settings.bootstrap_servers} went away during the start ({error}); start the worker again"
+        )
+    if isinstance(error, KafkaError):
+        return lacking(error, "read") or FatalError(f"the broker refused: {type(error).__name__}: {error}")
+    return error

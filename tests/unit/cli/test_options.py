@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import click
+import orjson
 import pytest
 from click.testing import CliRunner
 
@@ -63,7 +64,9 @@ def errors_of(arguments: list[str], environment: dict[str, str] | None = None) -
     result = runner.invoke(commands, ["run", *arguments], env=environment)
     assert result.exit_code == 2
     assert result.stdout == ""
-    return result.stderr.splitlines()
+    entry, *lines = result.stderr.splitlines()  # the log is JSON where no person reads it
+    assert (orjson.loads(entry)["level"], orjson.loads(entry)["exit_code"]) == ("CRITICAL", 2)
+    return lines
 
 
 def test_each_wrong_value_is_one_line_that_says_where_it_comes_from_and_what_is_allowed():
