@@ -9,11 +9,13 @@ them while it joins, its coordinator waits for somebody to ask for the error, wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.group import LeaveGroupRequest
 
 from worker.errors import FatalError, UsageError
 from worker.faust_app.group_description import describe_group
@@ -21,13 +23,15 @@ from worker.security import lacking
 
 WATCH_INTERVAL_S = 0.5
 RETRY_PAUSE_S = 0.5
+LEAVE_TIMEOUT_S = 2.0
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 class PlaceInGroup:
     """The place of one consumer that is started. For the consumer's event loop; looks at aiokafka's coordinator."""
 
-    def __init__(self, consumer: Any, lost: Callable[[FatalError], Awaitable[None]]) -> None:
+    def __init__(self, consumer: Any, lost: Callable[[FatalError], None]) -> None:
+        self._client = consumer._client
         self._coordinator = consumer._coordinator
         self._lost = lost
         self._known_as = ""
@@ -37,7 +41,7 @@ class PlaceInGroup:
         while (error := self._given_up()) is None:
             self._known_as = self._coordinator.member_id or self._known_as
             await asyncio.sleep(WATCH_INTERVAL_S)
-        await self._lost(await self._explained(error))
+        self._lost(await self._explained(error))
 
     async def check(self) -> None:
         """Call before the group is joined again. When another worker has our place, calls `lost`, and then returns only
@@ -46,9 +50,22 @@ class PlaceInGroup:
         coordinator = self._coordinator
         forgotten = coordinator._group_instance_id and self._known_as and not coordinator.member_id
         if forgotten and await self._other_holder():
-            await self._lost(self._taken())
+            self._lost(self._taken())
             await asyncio.wait([coordinator._closing])
             coordinator.coordinator_dead()
+
+    async def give_up(self) -> None:
+        """Leave in the middle of a rebalance, which ends for this member with that.
+
+        Otherwise it would be given partitions that nobody reads. Not on the connection that waits for the rebalance.
+        """
+        coordinator = self._coordinator
+        if coordinator.coordinator_id is None or not coordinator.member_id or coordinator._group_instance_id:
+            return
+        with contextlib.suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                request = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+                await self._client.send(coordinator.coordinator_id, request)
 
     def _given_up(self) -> BaseException | None:
         task = self._coordinator._coordination_task

@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
-import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from typing import Any
-
-from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from worker.clock import SystemClock
 from worker.delivery.kafka_transactions import KafkaTransactions
 from worker.delivery.publisher import KafkaPublisher
 from worker.delivery.transactions import transactional_id
-from worker.errors import BrokerError, ExitCode, FatalError, GraceExceededError, UnreachableError
+from worker.errors import BrokerError, ExitCode, GraceExceededError
 from worker.faust_app.app import FaustApp, build_app
-from worker.faust_app.ending import END_LIMIT_S, End, LastResort, on_signals
 from worker.faust_app.model import Model, load_model
 from worker.faust_app.parts import Parts, Surroundings, build_pipeline, new_producer
+from worker.faust_app.stacks import all_stacks
 from worker.faust_app.watch import Watch
 from worker.faust_app.web import HealthServer
 from worker.logs import StateLog
 from worker.metrics import Metrics
 from worker.pipeline.lifecycle import State
-from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.progress import Progress
 from worker.records import TopicPartition
-from worker.security import as_worker_error, described, lacking, recent_failure
+from worker.security import described
 from worker.settings import Settings
+from worker.tasks import owned
 from worker.topics import ensure_topics
 from worker.tracing import Tracing, open_tracing
 
@@ -43,7 +38,6 @@ ModelLoader = Callable[[Settings, Metrics], Model]
 REVOCATION_FLUSH_S = 3.0
 LAST_COMMIT_S = 3.0
 LAST_SPANS_S = 3.0
-SWITCH_INTERVAL_S = 0.001
 STOP_TIMEOUT_S = 10.0
 
 
@@ -63,7 +57,12 @@ class WorkerService:
             settings.dead_letter_topic,
             settings.processing_guarantee,
         ).set(1)
-        self._progress = Progress(settings.stall_timeout_s, settings.rebalance_timeout_s)
+        self._progress = Progress(
+            settings.stall_timeout_s,
+            settings.rebalance_timeout_s,
+            start_timeout_s=settings.start_timeout_s,
+            started_at=self._clock.monotonic(),
+        )
         self._broker = StateLog(logger, f"Kafka at {settings.bootstrap_servers}")
         self._stop_requested = asyncio.Event()
         self._killed = threading.Event()
@@ -74,6 +73,7 @@ class WorkerService:
         self._app: FaustApp | None = None
         self._publisher: KafkaPublisher | None = None
         self._tracing: Tracing | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self.url = ""
 
     def request_stop(self) -> None:
@@ -93,6 +93,7 @@ class WorkerService:
         )
         self.url = await server.start()
         logger.info("health and metrics on %s", self.url)
+        self._watching.append(owned(self._new_watch().run(), "watchdog", self._fail))
         try:
             if not await self._unless_stopped(asyncio.create_task(self._start())):
                 return ExitCode.OK
@@ -134,20 +135,14 @@ class WorkerService:
         self._parts.pipeline.failed.add_done_callback(lambda failed: self._fail(failed.result()))
         self._parts.pipeline.start()
         self._app = build_app(settings, self, self._parts.pipeline.intake)
-        await self._join(self._parts.pipeline, self._app)
+        self._progress.joining(self._clock.monotonic())
+        self._watching.append(owned(self._until_crashed(self._app), "Faust", self._fail))
+        await self._app.start()
         logger.info("classifying %s into %s as group %s", settings.input_topic, settings.output_topic, settings.group)
 
-    async def _join(self, pipeline: Pipeline[Any], app: FaustApp) -> None:
-        """Start Faust, which waits for the first assignment; raises what says that there will be none."""
-        starting = asyncio.create_task(app.start())
-        try:
-            await asyncio.wait((starting, pipeline.failed), return_when=asyncio.FIRST_COMPLETED)
-            if pipeline.failed.done():
-                raise pipeline.failed.result()
-            await starting
-        finally:
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
+    async def _until_crashed(self, app: FaustApp) -> None:
+        await app.wait_until_stopped()
+        raise app.crash_reason or RuntimeError("This is a bug: Faust stopped without a reason")
 
     def _fail(self, error: BaseException) -> None:
         """End because of `error`; the first one counts."""
@@ -157,40 +152,43 @@ class WorkerService:
             self._parts.pipeline.fail(error)
 
     async def _unless_stopped(self, task: asyncio.Task[None]) -> bool:
-        """Wait for `task`; False when a stop was requested first (the task is cancelled then)."""
+        """Wait for `task`; False when a stop was requested first, raises the failure that came first.
+
+        The task is cancelled then.
+        """
         stopping = asyncio.create_task(self._stop_requested.wait())
-        await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, stopping, self.failure), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if task.done():
             await task
             return True
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        if self.failure.done():
+            raise self.failure.result()
         return False
 
     # --- serve and stop ---------------------------------------------------------------------------------------------
 
-    async def _serve(self) -> ExitCode:
-        assert self._parts is not None and self._app is not None  # noqa: S101 - `_start` has run
-        pipeline, app = self._parts.pipeline, self._app
-        watch = Watch(
-            source=app.reviews_consumer,
-            task=lambda: pipeline.task,
+    def _new_watch(self) -> Watch:
+        return Watch(
+            source=lambda: self._app.reviews_consumer if self._app else None,
+            task=lambda: self._parts.pipeline.task if self._parts else None,
             progress=self._progress,
             broker=self._broker,
             clock=self._clock,
             metrics=self.metrics,
+            stacks=self._stacks,
         )
-        watching = asyncio.create_task(watch.run())
-        crashed = asyncio.create_task(app.wait_until_stopped())
+
+    def _stacks(self) -> str:
+        consumers = [self._app.reviews_consumer.loop_of_thread] if self._app else []
+        return all_stacks([asyncio.get_running_loop(), *consumers])
+
+    async def _serve(self) -> ExitCode:
         stopping = asyncio.create_task(self._stop_requested.wait())
-        await asyncio.wait((pipeline.failed, crashed, stopping, watching), return_when=asyncio.FIRST_COMPLETED)
-        if crashed.done() and not pipeline.failed.done():
-            pipeline.fail(app.crash_reason or RuntimeError("This is a bug: Faust stopped without a reason"))
-        if watching.done() and not pipeline.failed.done():
-            pipeline.fail(watching.exception() or RuntimeError("This is a bug: the watchdog stopped"))
-        for waiter in (watching, stopping, crashed):
-            waiter.cancel()
+        await asyncio.wait((self.failure, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
         return await self._finish()
 
     async def _finish(self) -> ExitCode:
@@ -231,6 +229,8 @@ class WorkerService:
     async def _stop_parts(self) -> None:
         """Consumer first, so that the group learns of it; then what it fed, in the direction of the data."""
         self._killed.set()
+        for watching in self._watching:
+            watching.cancel()
         if self._app is not None:
             with contextlib.suppress(Exception):  # a part that cannot be stopped must not keep the others
                 async with asyncio.timeout(STOP_TIMEOUT_S):
@@ -279,10 +279,9 @@ class WorkerService:
             ", ".join(str(partition.partition) for partition in sorted(start_offsets)) or "none",
         )
 
-    def failed(self, error: FatalError) -> None:
+    def failed(self, error: BaseException) -> None:
         """See `worker.faust_app.host.Membership`."""
-        if self._parts:
-            self._parts.pipeline.fail(error)
+        self._fail(error)
 
     async def commit(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
         """See `worker.pipeline.protocols.Committer`."""
@@ -320,55 +319,3 @@ class WorkerService:
         if pipeline.task is None or pipeline.task.closed:
             return ["no partitions are assigned yet"]
         return []
-
-
-def run_worker(settings: Settings, *, end: End, load: ModelLoader = load_model) -> ExitCode:
-    """Run a worker until SIGTERM or SIGINT; raises WorkerError. A second signal ends the process at once.
-
-    The caller has to end the process, without waiting for threads: the model may still be loading or computing in one.
-    Where the orderly end takes too long, `end` is called from a thread.
-    """
-    # Thousands of reviews are in flight at any time, none of them in a cycle: with the collector's usual threshold of
-    # 700 new objects a tenth of the event loop's time goes into looking through them.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
-    # The event loop gives the interpreter lock up at every call of the system, and would then wait for up to 5 ms for a
-    # thread that prepares or fills in a batch.
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    last_resort = LastResort(lambda error: end(_as_worker_error(error, settings)))
-    # Not asyncio.run(): it waits for tasks and for threads that may never end.
-    return asyncio.Runner().run(_run(settings, load, last_resort))
-
-
-async def _run(settings: Settings, load: ModelLoader, last_resort: LastResort) -> ExitCode:
-    service = WorkerService(settings, load=load)
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        logger.info("signal received; another one ends the process at once")
-        service.request_stop()
-
-    def first_signal() -> None:
-        limit_s = settings.grace_period_s + END_LIMIT_S
-        last_resort.arm(limit_s, GraceExceededError(f"the worker did not stop in {limit_s:g} s: something hangs"))
-        loop.call_soon_threadsafe(stop)
-
-    on_signals(first_signal)
-    service.failure.add_done_callback(lambda failure: last_resort.arm(END_LIMIT_S, failure.result()))
-    try:
-        return await service.run()
-    except KafkaError as error:
-        raise _as_worker_error(error, settings) from error
-
-
-def _as_worker_error(error: BaseException, settings: Settings) -> BaseException:
-    """What an error of aiokafka's means; any other as it is."""
-    if isinstance(error, KafkaConnectionError):
-        if (failure := recent_failure()) and failure.hopeless:
-            return as_worker_error(failure)
-        return UnreachableError(
-            f"Kafka at {settings.bootstrap_servers} went away during the start ({error}); start the worker again"
-        )
-    if isinstance(error, KafkaError):
-        return lacking(error, "read") or FatalError(f"the broker refused: {type(error).__name__}: {error}")
-    return error

@@ -31,17 +31,21 @@ class Source(Protocol):
 
 
 class Watch:
-    """Asks the broker how far there is to go, and says once when a standstill begins and once when it ends."""
+    """Asks the broker how far there is to go, and says once when a standstill begins and once when it ends.
+
+    `source` answers None as long as the worker has not joined its group.
+    """
 
     def __init__(
         self,
         *,
-        source: Source,
+        source: Callable[[], Source | None],
         task: Callable[[], StreamTask | None],
         progress: Progress,
         broker: StateLog,
         clock: Clock,
         metrics: Metrics,
+        stacks: Callable[[], str] = str,
     ) -> None:
         self._source = source
         self._task = task
@@ -49,6 +53,7 @@ class Watch:
         self._broker = broker
         self._clock = clock
         self._metrics = metrics
+        self._stacks = stacks
         self._stalled: str | None = None
         self._drain_time = DrainTime()
 
@@ -64,14 +69,18 @@ class Watch:
         problem = self._progress.problem(self._clock.monotonic())
         if problem and not self._stalled:
             logger.error("no progress: %s; /healthz fails until this changes", problem)
+            logger.error("where everything stands:\n%s", self._stacks())
         if self._stalled and not problem:
             logger.info("progress again")
         self._stalled = problem
 
     async def _look_at_lag(self, task: StreamTask | None) -> None:
         """Standing still is right where there is nothing to do, or no broker to ask."""
+        source = self._source()
+        if source is None:
+            return  # still starting
         try:
-            standing = await self._source.standing()
+            standing = await source.standing()
         except TimeoutError:
             return  # neither the consumer's thread nor the broker says anything: the watchdog's time runs on
         except IllegalStateError:
