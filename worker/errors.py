@@ -6,7 +6,8 @@
     ├── RecordError              this one event cannot be classified: dead letter, everything else goes on
     ├── RetriableError           a fault that may pass (broker away, session busy): try again with back-off
     │   ├── InferenceError       the session failed on a batch
-    │   │   └── OutOfMemoryError the device ran out of memory: halve the token budget and try again
+    │   │   ├── OutOfMemoryError the device ran out of memory: halve the token budget and try again
+    │   │   └── NotFiniteError   the model put out what is no number
     │   ├── BrokerError          the broker is away, or answered that it cannot now
     │   └── TransactionError     a transaction could not be committed, or nobody knows whether it was
     ├── FencedError              another member has taken over what this one published as
@@ -109,6 +110,10 @@ class InferenceError(RetriableError):
 
 class OutOfMemoryError(InferenceError):
     """The device has no memory left for this batch; a smaller one may fit."""
+
+
+class NotFiniteError(InferenceError):
+    """The model put out a score that is infinite or no number."""
 
 
 class BrokerError(RetriableError):

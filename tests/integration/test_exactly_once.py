@@ -19,7 +19,7 @@ from ledger import Ledger
 from worker_process import Workers, eventually
 
 from worker.delivery.kafka_transactions import KafkaTransactions
-from worker.delivery.transactions import EXACTLY_ONCE_MARK, transactional_id
+from worker.delivery.transactions import transactional_id
 from worker.devkafka import Cluster
 from worker.errors import ExitCode, FencedError
 from worker.faust_app.committed import committed_offsets
@@ -171,7 +171,7 @@ async def test_an_offset_in_a_transaction_that_is_not_decided_is_waited_for(serv
     async with consumer, producer_of(servers, ledger, 0) as producer:
         assert await committed_offsets(consumer, [partition]) == {}
         await producer.begin_transaction()
-        offset = OffsetAndMetadata(7, EXACTLY_ONCE_MARK)
+        offset = OffsetAndMetadata(7, "exactly_once")
         await producer.send_offsets_to_transaction({partition: offset}, names.group)
         reading = asyncio.create_task(committed_offsets(consumer, [partition]))
         done, _ = await asyncio.wait({reading}, timeout=0.5)

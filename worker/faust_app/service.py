@@ -12,11 +12,13 @@ from importlib.metadata import version
 
 from worker.clock import SystemClock
 from worker.delivery.kafka_transactions import KafkaTransactions
+from worker.delivery.offset_metadata import OffsetMetadata
 from worker.delivery.publisher import KafkaPublisher
 from worker.delivery.transactions import transactional_id
 from worker.errors import BrokerError, ExitCode, GraceExceededError
 from worker.faust_app.app import FaustApp, build_app
 from worker.faust_app.model import Model, load_model
+from worker.faust_app.newcomer import newcomer_is_answered
 from worker.faust_app.parts import Parts, Surroundings, build_pipeline, new_producer
 from worker.faust_app.stacks import all_stacks
 from worker.faust_app.watch import Watch
@@ -179,6 +181,8 @@ class WorkerService:
             clock=self._clock,
             metrics=self.metrics,
             stacks=self._stacks,
+            on_failure=self._fail,
+            newcomer=self._newcomer_is_answered,
         )
 
     def _stacks(self) -> str:
@@ -287,14 +291,28 @@ class WorkerService:
         """See `worker.pipeline.protocols.Committer`."""
         return self._app is not None and await self._app.reviews_consumer.store_offsets(offsets, generation)
 
+    async def _newcomer_is_answered(self, partitions: Collection[TopicPartition]) -> bool:
+        topic = self._settings.input_topic
+        return await newcomer_is_answered(self._settings, partitions or [TopicPartition(topic, 0)])
+
     def _new_transactions(self, partition: TopicPartition) -> KafkaTransactions:
         settings = self._settings
         identity = transactional_id(settings.group, partition)
-        return KafkaTransactions(partition, settings.group, lambda: new_producer(settings, identity), self._committed)
+        return KafkaTransactions(
+            partition,
+            settings.group,
+            lambda: new_producer(settings, identity),
+            self._committed,
+            self._offset_metadata,
+        )
 
     async def _committed(self, partition: TopicPartition) -> int | None:
         assert self._app is not None  # noqa: S101 - it has assigned the partition
         return await self._app.reviews_consumer.committed(partition)
+
+    def _offset_metadata(self, partition: TopicPartition) -> OffsetMetadata:
+        assert self._app is not None  # noqa: S101 - it has assigned the partition
+        return self._app.reviews_consumer.offset_metadata(partition)
 
     def _rejoin(self) -> None:
         if self._app is not None:

@@ -10,6 +10,7 @@ from typing import Protocol
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from worker.clock import Clock
+from worker.faust_app.newcomer import Ask, Newcomer
 from worker.faust_app.standing import Standing
 from worker.logs import StateLog
 from worker.metrics import Metrics
@@ -18,6 +19,7 @@ from worker.pipeline.progress import Progress
 from worker.pipeline.stream_task import StreamTask
 from worker.records import TopicPartition
 from worker.security import recent_failure
+from worker.tasks import OnFailure
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,9 @@ class Watch:
         broker: StateLog,
         clock: Clock,
         metrics: Metrics,
-        stacks: Callable[[], str] = str,
+        newcomer: Ask,
+        stacks: Callable[[], str],
+        on_failure: OnFailure,
     ) -> None:
         self._source = source
         self._task = task
@@ -56,6 +60,7 @@ class Watch:
         self._stacks = stacks
         self._stalled: str | None = None
         self._drain_time = DrainTime()
+        self._newcomer = Newcomer(newcomer, progress, clock, on_failure)
 
     async def run(self) -> None:
         """Look every second, until cancelled."""
@@ -90,7 +95,9 @@ class Watch:
             self._metrics.broker_up.set(0)
             self._drain_time.interrupted()
             self._progress.caught_up(self._clock.monotonic())
+            self._newcomer.compare(task.partitions if task else ())
             return
+        self._newcomer.answered()
         self._broker.back()
         self._metrics.broker_up.set(1)
         if task is not None and not task.closed:

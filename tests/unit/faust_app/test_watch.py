@@ -45,6 +45,7 @@ class World:
         self.task: StreamTask | None = make_task(self.collector, start=10)
         self.progress = Progress(STALL_TIMEOUT_S, REBALANCE_TIMEOUT_S, start_timeout_s=0.0, started_at=0.0)
         self.progress.assigned(self.clock.monotonic())
+        self.failures: list[BaseException] = []
         self.watch = Watch(
             source=lambda: self.source,
             task=lambda: self.task,
@@ -53,7 +54,13 @@ class World:
             clock=self.clock,
             metrics=self.metrics,
             stacks=lambda: "thread main",
+            on_failure=self.failures.append,
+            newcomer=self._newcomer,
         )
+        self.newcomer_is_answered = False
+
+    async def _newcomer(self, _: object) -> bool:
+        return self.newcomer_is_answered
 
     def stands_at(self, position: int, end: int, delivered_until: int | None) -> None:
         self.source.answer = {PARTITION: Standing(position, end, delivered_until)}
@@ -63,6 +70,7 @@ class World:
         for _ in range(int(seconds)):
             self.clock.advance(1.0)
             await self.watch.look()
+            await asyncio.sleep(0)  # what was begun beside it
         return self.progress.problem(self.clock.monotonic())
 
     def metric(self, name: str, **labels: str) -> float | None:
@@ -124,6 +132,27 @@ async def test_a_broker_that_is_away_is_no_standstill_of_ours(world: World, capl
     assert await world.problem_after(1) is None
     assert world.metric("broker_up") == 1
     assert len(caplog.records) == 2
+
+
+async def test_a_broker_that_answers_others_and_not_this_worker_is_a_problem_until_it_answers(world: World) -> None:
+    world.stands_at(10, 10, None)
+    answer, world.source.answer = world.source.answer, KafkaConnectionError("away")
+    assert await world.problem_after(500) is None
+    world.newcomer_is_answered = True
+    problem = await world.problem_after(STALL_TIMEOUT_S + 15)
+    assert problem is not None
+    assert problem.startswith("the broker answers other clients, and has not answered this worker for 13")
+    world.source.answer = answer
+    assert await world.problem_after(1) is None
+
+
+async def test_a_broker_that_goes_away_for_others_too_is_no_standstill_of_ours(world: World) -> None:
+    world.stands_at(10, 10, None)
+    world.source.answer = KafkaConnectionError("away")
+    world.newcomer_is_answered = True
+    assert await world.problem_after(STALL_TIMEOUT_S) is None
+    world.newcomer_is_answered = False
+    assert await world.problem_after(STALL_TIMEOUT_S) is None
 
 
 async def test_an_assignment_that_ends_while_the_broker_is_asked_is_no_broker_that_is_away(
