@@ -91,6 +91,7 @@ class TopicLayout:
     output_max_bytes: int | None
     """Largest record batch that the output topic takes; None when it cannot be read."""
     dead_letter_max_bytes: int | None
+    brokers: int = 1
     output_compacted: bool = False
     """Whether the output topic is known to be compacted, and so to take no record without a key."""
 
@@ -101,6 +102,11 @@ class TopicAdmin:
     def __init__(self, client: AIOKafkaAdminClient, settings: Settings) -> None:
         self.client = client
         self._settings = settings
+
+    @property
+    def known_brokers(self) -> int:
+        """Brokers that the client knows of, without asking."""
+        return len(self.client._client.cluster.brokers())
 
     async def broker_count(self) -> int:
         """Brokers in the cluster's own list."""
@@ -225,6 +231,7 @@ async def _ensure_once(settings: Settings) -> TopicLayout:
         if settings.create_topics:
             await create_missing(admin, settings)
         found = await admin.describe(names)
+        brokers = admin.known_brokers
     if missing := [name for name in names if name not in found]:
         if settings.create_topics:
             raise _NotReadyError(f"{', '.join(missing)}: created, but not everywhere known yet")
@@ -234,6 +241,7 @@ async def _ensure_once(settings: Settings) -> TopicLayout:
         input_partitions=source.partitions,
         output_partitions=output.partitions,
         dead_letter_partitions=dead.partitions,
+        brokers=brokers,
         output_max_bytes=output.integer("max.message.bytes"),
         dead_letter_max_bytes=dead.integer("max.message.bytes"),
         output_compacted=output.compacted,

@@ -13,7 +13,7 @@ from worker.errors import ExitCode, UsageError, WorkerError
 from worker.logs import configure_logging
 from worker.settings import Settings
 
-_NEEDS = {"broker": ("security",), "topics": ("security", "broker")}
+_NEEDS = {"broker": ("security",), "topics": ("security", "broker"), "files": ("security", "broker")}
 """Checks that others have to come before."""
 
 Check = Callable[[Settings], str]
@@ -26,7 +26,7 @@ Check = Callable[[Settings], str]
 def command(context: click.Context) -> None:
     """Check whether the worker would run here.
 
-    Looks at settings, Kafka security, broker, topics, artifact, provider and port, one line each; changes nothing.
+    Looks at settings, Kafka security, broker, topics, files, artifact, provider and port, one line each; changes nothing.
 
     Takes the options of `run`. Exits with 11 when a check fails.
     """
@@ -54,6 +54,7 @@ def _checks(settings: Settings) -> tuple[tuple[str, Check], ...]:
         ("security", _security),
         ("broker", _broker),
         ("topics", _topics),
+        ("files", _files),
         ("artifact", _artifact),
         ("provider", _provider),
         ("port", _port),
@@ -115,6 +116,29 @@ def _topics(settings: Settings) -> str:
         raise TopicError(missing_topics_message(settings, missing, found.values()))
     there = ", ".join(f"{name} ({found[name].partitions} partitions)" for name in names if name in found)
     return "; ".join(part for part in (there, f"{', '.join(missing)} will be created" if missing else "") if part)
+
+
+def _files(settings: Settings) -> str:
+    from worker.cli.kafka import reachable_admin
+    from worker.errors import ExhaustedError
+    from worker.exhaustion import files_needed, raise_file_limit
+    from worker.topics import topic_specs
+
+    async def ask() -> tuple[int, int]:
+        async with reachable_admin(settings) as admin:
+            found = await admin.describe([settings.input_topic])
+            (source, *_) = topic_specs(settings, found.values())
+            return source.partitions, await admin.broker_count()
+
+    partitions, brokers = asyncio.run(ask())
+    needed = files_needed(partitions, brokers, exactly_once=settings.exactly_once)
+    limit = raise_file_limit()
+    if needed > limit:
+        raise ExhaustedError(
+            f"a worker with all {partitions} partitions needs up to {needed} files and connections, and may open"
+            f" {limit}; raise the limit (ulimit -n, LimitNOFILE=, nofile of the container)"
+        )
+    return f"up to {needed} files and connections for all {partitions} partitions, {limit} are allowed"
 
 
 def _artifact(settings: Settings) -> str:

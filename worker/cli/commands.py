@@ -13,6 +13,7 @@ import click
 from worker.cli.ending import end_process, say
 from worker.cli.errors import exit_code
 from worker.errors import ExitCode, WorkerError
+from worker.exhaustion import exhausted
 from worker.security_rules import LOOPBACK
 
 COMMANDS = ("run", "demo", "predict", "produce", "consume", "topics", "dlq", "check", "model", "schema")
@@ -37,12 +38,17 @@ class Commands(click.Group):
         except WorkerError as error:
             say(error)
             ctx.exit(int(exit_code(error)))
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, BrokenPipeError):
+                # The reader has seen enough. Python would complain when it flushes at exit.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                ctx.exit(int(ExitCode.OK))
+            if (used_up := exhausted(error)) is None:
+                raise
+            say(used_up)
+            ctx.exit(int(used_up.exit_code))
         except KeyboardInterrupt:
             ctx.exit(int(ExitCode.KILLED))
-        except BrokenPipeError:
-            # The reader has seen enough. Python would complain when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(int(ExitCode.OK))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

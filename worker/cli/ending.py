@@ -14,6 +14,7 @@ import click
 
 from worker.cli.errors import exit_code
 from worker.errors import ExitCode, WorkerError
+from worker.exhaustion import exhausted
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ def log(error: WorkerError) -> None:
 
 def end_with(error: BaseException, *, for_people: bool) -> NoReturn:
     """End the process because of `error`, now, whatever still runs."""
+    error = exhausted(error) or error
     if not isinstance(error, WorkerError):
         known, error = error, WorkerError(f"This is a bug: {_where(error)}; the log has more, please report it")
         logger.error("an error that nobody foresaw", exc_info=known)

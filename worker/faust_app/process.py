@@ -6,10 +6,12 @@ import asyncio
 import gc
 import logging
 import sys
+from typing import Any
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from worker.errors import ExitCode, FatalError, GraceExceededError, UnreachableError
+from worker.exhaustion import exhausted, listen, raise_file_limit, tell
 from worker.faust_app.ending import END_LIMIT_S, End, LastResort, on_signals
 from worker.faust_app.model import load_model
 from worker.faust_app.service import ModelLoader, WorkerService
@@ -27,6 +29,7 @@ def run_worker(settings: Settings, *, end: End, load: ModelLoader = load_model) 
     The caller has to end the process, without waiting for threads: the model may still be loading or computing in one.
     Where the orderly end takes too long, `end` is called from a thread.
     """
+    raise_file_limit()
     # Thousands of reviews are in flight at any time, none of them in a cycle: with the collector's usual threshold of
     # 700 new objects a tenth of the event loop's time goes into looking through them.
     gc.freeze()
@@ -53,11 +56,22 @@ async def _run(settings: Settings, load: ModelLoader, last_resort: LastResort) -
         loop.call_soon_threadsafe(stop)
 
     on_signals(first_signal)
+    listen(lambda used_up: loop.call_soon_threadsafe(service.failed, used_up))
+    loop.set_exception_handler(_told)
     service.failure.add_done_callback(lambda failure: last_resort.arm(END_LIMIT_S, failure.result()))
     try:
         return await service.run()
     except KafkaError as error:
         raise _as_worker_error(error, settings) from error
+
+
+def _told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Notice when no connection can be accepted: the loop would log it, and try again for ever."""
+    error = context.get("exception")
+    if error is not None and (used_up := exhausted(error)) is not None:
+        tell(used_up)
+    else:
+        loop.default_exception_handler(context)
 
 
 def _as_worker_error(error: BaseException, settings: Settings) -> BaseException:

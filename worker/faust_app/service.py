@@ -16,6 +16,7 @@ from worker.delivery.offset_metadata import OffsetMetadata
 from worker.delivery.publisher import KafkaPublisher
 from worker.delivery.transactions import transactional_id
 from worker.errors import BrokerError, ExitCode, GraceExceededError
+from worker.exhaustion import exhausted, files_needed, raise_file_limit
 from worker.faust_app.app import FaustApp, build_app
 from worker.faust_app.model import Model, load_model
 from worker.faust_app.newcomer import newcomer_is_answered
@@ -31,7 +32,7 @@ from worker.records import TopicPartition
 from worker.security import described
 from worker.settings import Settings
 from worker.tasks import owned
-from worker.topics import ensure_topics
+from worker.topics import TopicLayout, ensure_topics
 from worker.tracing import Tracing, open_tracing
 
 logger = logging.getLogger(__name__)
@@ -119,6 +120,7 @@ class WorkerService:
         logger.info("model %s is warm on %s", self._model.identity, self._model.provider)
         logger.info("connecting to Kafka at %s: %s", settings.bootstrap_servers, described(settings))
         layout = await ensure_topics(settings)
+        self._warn_of_few_files(layout)
         self._publisher = KafkaPublisher(lambda: new_producer(settings), self.metrics)
         if not settings.exactly_once:
             await self._publisher.start()
@@ -142,12 +144,26 @@ class WorkerService:
         await self._app.start()
         logger.info("classifying %s into %s as group %s", settings.input_topic, settings.output_topic, settings.group)
 
+    def _warn_of_few_files(self, layout: TopicLayout) -> None:
+        exactly_once = self._settings.exactly_once
+        needed = files_needed(layout.input_partitions, layout.brokers, exactly_once=exactly_once)
+        if needed > (limit := raise_file_limit()):
+            logger.warning(
+                "with all %d partitions this worker needs up to %d files and connections, and may open %d; it ends "
+                "with exit code %d when that is not enough: raise the limit (ulimit -n), or run more workers",
+                layout.input_partitions,
+                needed,
+                limit,
+                ExitCode.EXHAUSTED,
+            )
+
     async def _until_crashed(self, app: FaustApp) -> None:
         await app.wait_until_stopped()
         raise app.crash_reason or RuntimeError("This is a bug: Faust stopped without a reason")
 
     def _fail(self, error: BaseException) -> None:
         """End because of `error`; the first one counts."""
+        error = exhausted(error) or error
         if not self.failure.done():
             self.failure.set_result(error)
         if self._parts is not None and not self._parts.pipeline.failed.done():
@@ -247,7 +263,8 @@ class WorkerService:
         if self._publisher is not None:
             await self._publisher.stop()
         if self._tracing is not None:
-            await asyncio.to_thread(self._tracing.close, LAST_SPANS_S)
+            with contextlib.suppress(RuntimeError):  # there may be no more threads
+                await asyncio.to_thread(self._tracing.close, LAST_SPANS_S)
 
     # --- called by the transport and the pipeline -------------------------------------------------------------------
 
