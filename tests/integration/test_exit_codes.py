@@ -8,13 +8,15 @@ import socket
 import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import kafka_tools
+import limited_worker
 import pytest
 from conftest import TopicNames
 from kafka_tools import Message
-from worker_process import CONSOLE_SCRIPT, WorkerProcess, Workers
+from worker_process import CONSOLE_SCRIPT, SPECIAL, WorkerProcess, Workers
 
 from worker.devkafka import Cluster
 from worker.errors import ExitCode
@@ -52,6 +54,8 @@ class Row:
     events: list[Message] = field(default_factory=list)
     dead_letters: dict[str, str] = field(default_factory=dict)
     """Settings of that topic."""
+    variables: dict[str, str] | None = None
+    """Of `limited_worker`."""
     then: Callable[[WorkerProcess], Awaitable[None]] = nothing
     says: str = ""
     """A part of the line."""
@@ -77,6 +81,7 @@ ROWS = (
         then=stop_in_the_middle,
         says="20 reviews were not finished in 0.2 s",
     ),
+    Row(ExitCode.EXHAUSTED, variables={limited_worker.THREADS_VARIABLE: "1"}, says="no more threads can be started"),
     Row(ExitCode.KILLED, special="hanging", events=REVIEWS, then=stop_twice),
 )
 
@@ -93,7 +98,9 @@ async def test_a_worker_says_with_which_code_it_ends_and_why(
         holder.bind(("127.0.0.1", 0))  # and nobody listens
         places = {"taken": listener.getsockname()[1], "dead": f"127.0.0.1:{holder.getsockname()[1]}"}
         settings = {name: places.get(value, value) for name, value in row.settings.items()}
-        worker = workers.start(settings.pop("bootstrap_servers", servers), special=row.special, **settings)
+        program = Path(limited_worker.__file__) if row.variables else SPECIAL
+        servers = settings.pop("bootstrap_servers", servers)
+        worker = workers.start(servers, special=row.special, program=program, variables=row.variables, **settings)
         await row.then(worker)
         assert await worker.ended() == row.code
     assert "Traceback" not in "\n".join(worker.errors)
@@ -112,7 +119,7 @@ def test_a_check_that_finds_something_has_a_line_for_it() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == ExitCode.CHECK_FAILED
     assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("failed")] == [
-        "broker", "topics", "artifact", "provider",
+        "broker", "topics", "files", "artifact", "provider",
     ]  # fmt: skip
 
 

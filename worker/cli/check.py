@@ -26,7 +26,7 @@ Check = Callable[[Settings], str]
 def command(context: click.Context) -> None:
     """Check whether the worker would run here.
 
-    Looks at settings, Kafka security, broker, topics, files, artifact, provider and port, one line each; changes nothing.
+    Looks at settings, security, broker, topics, files, artifact, provider and port, one line each; changes nothing.
 
     Takes the options of `run`. Exits with 11 when a check fails.
     """
