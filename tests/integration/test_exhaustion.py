@@ -71,8 +71,12 @@ async def test_the_soft_limit_is_raised_and_a_producer_has_one_connection_for_ea
     assert await worker.stopped() == ExitCode.OK
 
 
-@pytest.mark.parametrize("left", [1, 5])
-async def test_threads_that_cannot_be_started_end_the_worker(kafka: Cluster, workers: Workers, left: int) -> None:
+@pytest.mark.parametrize("left", [1, 4, 5])
+async def test_threads_that_cannot_be_started_end_the_worker(
+    kafka: Cluster, workers: Workers, topic_names: TopicNames, left: int
+) -> None:
+    await kafka_tools.create_topics(kafka.bootstrap_servers, topic_names.input, partitions=PARTITIONS)
+    await kafka_tools.produce(kafka.bootstrap_servers, topic_names.input, EVENTS)
     variables = {limited_worker.THREADS_VARIABLE: str(left)}
     worker = workers.start(kafka.bootstrap_servers, special="free", program=PROGRAM, variables=variables)
     assert await worker.ended() == ExitCode.EXHAUSTED

@@ -34,6 +34,7 @@ async def stop(worker: WorkerProcess) -> None:
 
 
 async def stop_in_the_middle(worker: WorkerProcess) -> None:
+    await worker.ready()
     await worker.reaches("in_flight_reviews", len(REVIEWS))
     worker.send(signal.SIGTERM)
 
@@ -63,7 +64,7 @@ class Row:
 
 ROWS = (
     Row(ExitCode.OK, then=stop),
-    Row(ExitCode.BUG, special="bug", events=REVIEWS, says="This is a bug: RuntimeError in predict"),
+    Row(ExitCode.BUG, special="bug", events=REVIEWS, says="This is a bug: RuntimeError in fault"),
     Row(ExitCode.USAGE, {"fuse_share": 2}, special=None, says="REVIEWS_WORKER_FUSE_SHARE=2"),
     Row(ExitCode.ARTIFACT, {"model": "/nowhere"}, special=None, says="/nowhere"),
     Row(ExitCode.TOPIC, {"create_topics": "false", "input_topic": "no.such.topic"}, says="no.such.topic"),
