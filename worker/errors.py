@@ -12,7 +12,8 @@
     │   └── TransactionError     a transaction could not be committed, or nobody knows whether it was
     ├── FencedError              another member has taken over what this one published as
     ├── RecordRefusedError       the broker does not take a record, or a batch with it
-    │   └── RecordTooLargeError  for its size
+    │   ├── RecordTooLargeError  for its size
+    │   └── RecordTimeError      for its timestamp
     └── FatalError               stop the process; `exit_code` says why
         ├── UsageError           wrong option or setting
         ├── ArtifactError        the model artifact is missing, altered or does not fit
@@ -68,6 +69,7 @@ class Reason(enum.StrEnum):
     EVENT_TOO_LARGE = "event_too_large"
     OUTPUT_TOO_LARGE = "output_too_large"
     OUTPUT_REFUSED = "output_refused"
+    TIMESTAMP_REFUSED = "timestamp_refused"
     INFERENCE_FAILED = "inference_failed"
 
 
@@ -140,6 +142,12 @@ class RecordTooLargeError(RecordRefusedError):
     """The broker does not take a record, or a batch of them, of this size."""
 
     reason = Reason.OUTPUT_TOO_LARGE
+
+
+class RecordTimeError(RecordRefusedError):
+    """The broker does not take a record, or a batch with it, for its timestamp: too long ago, or too far ahead."""
+
+    reason = Reason.TIMESTAMP_REFUSED
 
 
 class FatalError(WorkerError):

@@ -61,10 +61,12 @@ class Place:
         await self._stack.enter_async_context(Proxy(START, LISTENER))
         self._door = await self._stack.enter_async_context(Proxy(self.address, LISTENER))
 
-    async def move(self) -> None:
-        """Stop, and start with another address."""
+    async def move(self, *, silently: bool = False) -> None:
+        """Stop, and start with another address; `silently` the old one still takes connections, and says nothing."""
         self.cluster.stop_broker(1)
         await self.close()
+        if silently:
+            await self._stack.enter_async_context(await asyncio.start_server(_say_nothing, HOST, self.address))
         before, self.address = self.address, SECOND_ADDRESS + FIRST_ADDRESS - self.address
         file = self.cluster.folder / "broker-1" / "server.properties"
         file.write_text(file.read_text().replace(f"MOVED://{HOST}:{before}", f"MOVED://{HOST}:{self.address}"))
@@ -74,6 +76,12 @@ class Place:
     async def close(self) -> None:
         """Be reachable no more."""
         await self._stack.aclose()
+
+
+async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await reader.read(1024):
+        pass
+    writer.close()
 
 
 @pytest.fixture
@@ -100,9 +108,11 @@ async def has_topics(admin: TopicAdmin, name: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+@pytest.mark.parametrize(
+    ("guarantee", "silently"), [("at_least_once", False), ("exactly_once", False), ("exactly_once", True)]
+)
 async def test_a_worker_finds_brokers_that_have_moved(
-    guarantee: str, place: Place, workers: Workers, ledger: Ledger
+    guarantee: str, silently: bool, place: Place, workers: Workers, ledger: Ledger
 ) -> None:
     past, names = place.cluster.bootstrap_servers, ledger.names
     await kafka_tools.create_topics(past, names.input, names.output, names.dead_letters, partitions=3)
@@ -110,7 +120,7 @@ async def test_a_worker_finds_brokers_that_have_moved(
     await ledger.produce(past, reviews(0))
     (await ledger.settled(past)).check()
     async with open_admin(Settings(bootstrap_servers=place.servers)) as admin:
-        await place.move()
+        await place.move(silently=silently)
         await eventually(lambda: has_topics(admin, names.input), "an admin client that was open finds them")
     await ledger.produce(past, reviews(200))
     repeats = 200 if guarantee == "at_least_once" else 0

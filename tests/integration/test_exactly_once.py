@@ -19,6 +19,7 @@ from ledger import Ledger
 from worker_process import Workers, eventually
 
 from worker.delivery.kafka_transactions import KafkaTransactions
+from worker.delivery.offset_metadata import OffsetMetadata
 from worker.delivery.transactions import transactional_id
 from worker.devkafka import Cluster
 from worker.errors import ExitCode, FencedError
@@ -95,7 +96,9 @@ async def test_nothing_of_one_that_was_fenced_is_left_for_the_event_loop_to_comp
             identity = transactional_id(names.group, place)
             return AIOKafkaProducer(bootstrap_servers=servers, transactional_id=identity, acks="all")
 
-        return KafkaTransactions(place, names.group, new_producer, lambda _: asyncio.sleep(0, None))
+        return KafkaTransactions(
+            place, names.group, new_producer, lambda _: asyncio.sleep(0, None), lambda _: OffsetMetadata()
+        )
 
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))

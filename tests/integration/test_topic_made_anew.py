@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from kafka_tools import Message
 from ledger import Ledger
-from worker_process import Workers, eventually
+from worker_process import Workers
 
 from worker.devkafka import Cluster
 from worker.errors import ExitCode
@@ -27,16 +27,7 @@ def review(number: int) -> Message:
 
 async def made_anew(servers: str, topic: str) -> None:
     """Delete the topic and create it again, with `NEW` records."""
-
-    async def created() -> bool:
-        try:
-            await kafka_tools.create_topics(servers, topic)
-        except kafka_tools.KafkaError:  # the old one is still being deleted
-            return False
-        return True
-
-    await kafka_tools.delete_topics(servers, topic)
-    await eventually(created, "the topic is there again")
+    await kafka_tools.created_again(servers, topic)
     await kafka_tools.produce(servers, topic, map(review, range(SECOND, SECOND + NEW)))
 
 

@@ -32,8 +32,11 @@ class LaneEvents(Protocol):
     async def publish(self, topic: str, partition: int, items: Sequence[Item]) -> int:
         """Publish a group; answers how many of its first items are acknowledged, 0 when their owner was closed."""
 
-    def refuse(self, item: Item, reason: Reason) -> None:
-        """The broker does not take this record."""
+    def refuse(self, topic: str, partition: int, items: Iterable[Item], reason: Reason) -> Iterable[Item]:
+        """The broker does not take the first of `items`. Answers what is left to publish here, in order.
+
+        What became a dead letter, and others with it that would be refused alike, has gone to its own lane.
+        """
 
     def fail(self, error: BaseException) -> None:
         """The lane has ended with this error."""
@@ -111,8 +114,10 @@ class Lane:
             if len(group) > 1:
                 await self._publish_next(len(group) // 2)
                 return
-            self._events.refuse(group[0], error.reason)
-            count = 1
+            before = len(self._items)
+            self._items = deque(self._events.refuse(self._topic, self._partition, self._items, error.reason))
+            self._progress(before - len(self._items))
+            return
         self._drop(count)
 
     def _drop(self, count: int) -> int:
@@ -121,9 +126,12 @@ class Lane:
         else:
             for _ in range(count):
                 self._items.popleft()
+        self._progress(count)
+        return count
+
+    def _progress(self, count: int) -> None:
         self._done += count
         self._progressed.set()
-        return count
 
 
 def stale(items: Iterable[Item]) -> int:

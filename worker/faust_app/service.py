@@ -42,6 +42,7 @@ REVOCATION_FLUSH_S = 3.0
 LAST_COMMIT_S = 3.0
 LAST_SPANS_S = 3.0
 STOP_TIMEOUT_S = 10.0
+MISSING = ("is missing", "has been missing", "is there again")
 
 
 class WorkerService:
@@ -67,6 +68,7 @@ class WorkerService:
             started_at=self._clock.monotonic(),
         )
         self._broker = StateLog(logger, f"Kafka at {settings.bootstrap_servers}")
+        self._topic = StateLog(logger, f"topic {settings.input_topic}", words=MISSING)
         self._stop_requested = asyncio.Event()
         self._killed = threading.Event()
         self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
@@ -199,6 +201,8 @@ class WorkerService:
             stacks=self._stacks,
             on_failure=self._fail,
             newcomer=self._newcomer_is_answered,
+            topic=self._topic,
+            transaction_patience_s=self._settings.stall_timeout_s,
         )
 
     def _stacks(self) -> str:
@@ -277,7 +281,12 @@ class WorkerService:
         if self._parts:
             self._parts.pipeline.closed()
             self._parts.collector.retire()
-        self.metrics.lag.clear()
+        for of_partitions in (
+            self.metrics.lag,
+            self.metrics.lag_in_transactions,
+            self.metrics.open_transaction_seconds,
+        ):
+            of_partitions.clear()
         self.metrics.drain_seconds.set(0)
 
     async def take_over(self, partitions: Collection[TopicPartition]) -> None:
@@ -349,8 +358,8 @@ class WorkerService:
             return ["the broker has not answered yet"]
         if not pipeline.lifecycle.accepts_input:
             return ["the worker is stopping"]
-        if self._broker.is_away:
-            return ["the broker does not answer"]
+        if self._broker.is_away or self._topic.is_away:
+            return ["the broker does not answer" if self._broker.is_away else "the input topic is missing"]
         if pipeline.task is None or pipeline.task.closed:
             return ["no partitions are assigned yet"]
         return []

@@ -94,7 +94,7 @@ class Starts:
 
         The group's offset is set to the oldest record, and the assignment made anew: this one may have fetched already.
         """
-        ends = await _log_ends(self._consumer, committed)
+        ends = await log_ends(self._consumer, committed)
         lost = [partition for partition, end in ends.items() if committed[partition].offset > end]
         if not lost:
             return
@@ -160,7 +160,7 @@ class Starts:
         present = with_leader(self._consumer, [each for each in partitions if each not in self._told])
         if not present:
             return
-        oldest, ends = await self._consumer.beginning_offsets(present), await _log_ends(self._consumer, present)
+        oldest, ends = await self._consumer.beginning_offsets(present), await log_ends(self._consumer, present)
         self._told.update(present)
         for topic, group in groupby(sorted(present), key=lambda each: each.topic):
             places = list(group)
@@ -195,7 +195,7 @@ def in_ranges(numbers: Iterable[int]) -> str:
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
-async def _log_ends(consumer: Any, partitions: Collection[KafkaPartition]) -> dict[KafkaPartition, int]:
+async def log_ends(consumer: Any, partitions: Collection[KafkaPartition]) -> dict[KafkaPartition, int]:
     """The ends, open transactions included: a reader of committed records is told where the first of these begins."""
     if not partitions:
         return {}

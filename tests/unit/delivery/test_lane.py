@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import pytest
 from pipeline_parts import make_chunk, make_entries, until
@@ -60,9 +60,11 @@ class Events:
         self.groups.append(offsets)
         return len(offsets)
 
-    def refuse(self, item: Item, reason: Reason) -> None:
-        self.refused.append(item[1].record.offset)
+    def refuse(self, topic: str, partition: int, items: Iterable[Item], reason: Reason) -> Iterable[Item]:
+        first, *others = items
+        self.refused.append(first[1].record.offset)
         self.reasons.add(reason)
+        return others
 
     def fail(self, error: BaseException) -> None:
         self.errors.append(error)
