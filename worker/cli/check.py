@@ -29,7 +29,7 @@ Check = Callable[[Settings], str]
 def command(context: click.Context) -> None:
     """Check whether the worker would run here.
 
-    Looks at settings, security, broker, group, topics, files, artifact, provider and port, a line each; changes nothing.
+    Looks at settings, security, broker, group, topics, files, artifact, provider, port, a line each; changes nothing.
 
     Takes the options of `run`. Exits with 11 when a check fails.
     """

@@ -33,6 +33,7 @@ def test_each_check_is_one_line_and_a_failure_shows_in_the_exit_code():
         "broker": "failed",
         "group": "failed",
         "topics": "failed",
+        "files": "failed",
         "artifact": "ok",
         "provider": "ok",
         "port": "ok",
