@@ -120,7 +120,7 @@ def test_a_check_that_finds_something_has_a_line_for_it() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == ExitCode.CHECK_FAILED
     assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("failed")] == [
-        "broker", "topics", "files", "artifact", "provider",
+        "broker", "group", "topics", "files", "artifact", "provider",
     ]  # fmt: skip
 
 
