@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from worker.clock import Clock
@@ -105,10 +105,23 @@ class RecordCollector:
         self._outcomes.acknowledged(items[:count])
         return count
 
-    def refuse(self, item: Item, reason: Reason) -> None:
-        """See `worker.delivery.lane.LaneEvents`. A dead letter that is refused stops the worker: DeliveryError."""
-        letter = self._outcomes.refused(item, reason)
-        self._lane(letter[0].topic, letter[0].partition).extend((letter,))
+    def known_refusals(self, items: Sequence[Item]) -> Mapping[int, Reason]:
+        """See `worker.delivery.lane.LaneEvents`."""
+        return self._outcomes.known_refusals(items)
+
+    def refuse(self, items: Sequence[Item], refused: Mapping[int, Reason]) -> Sequence[Item]:
+        """See `worker.delivery.lane.LaneEvents`. Raises FuseError; for a dead letter that is refused, DeliveryError."""
+        here = items[0][0].topic, items[0][0].partition
+        stay: list[Item] = []
+        letters: dict[tuple[str, int], list[Item]] = defaultdict(list)
+        try:
+            for letter in self._outcomes.refused_among(items, refused):
+                place = letter[0].topic, letter[0].partition
+                (stay if place == here else letters[place]).append(letter)
+        finally:
+            for place, each in letters.items():
+                self._lane(*place).extend(each)
+        return stay
 
     def fail(self, error: BaseException) -> None:
         """See `worker.delivery.lane.LaneEvents`."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from itertools import islice
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import islice, takewhile
 from typing import Protocol
 
 from worker.clock import Clock
@@ -31,8 +31,14 @@ class LaneEvents(Protocol):
     async def publish(self, topic: str, partition: int, items: Sequence[Item]) -> int:
         """Publish a group; answers how many of its first items are acknowledged, 0 when their owner was closed."""
 
-    def refuse(self, item: Item, reason: Reason) -> None:
-        """The broker does not take this record."""
+    def known_refusals(self, items: Sequence[Item]) -> Mapping[int, Reason]:
+        """Which of `items`, by index, need not be sent to be refused."""
+
+    def refuse(self, items: Sequence[Item], refused: Mapping[int, Reason]) -> Sequence[Item]:
+        """The broker does not take those of `items` that are `refused`, by index, and has the others.
+
+        Hands the dead letters on, and answers those that belong into the same lane.
+        """
 
     def fail(self, error: BaseException) -> None:
         """The lane has ended with this error."""
@@ -81,6 +87,8 @@ class Lane:
             while True:
                 await self._arrived.wait()
                 while self._items:
+                    if self._drop(stale(self._items)):
+                        continue
                     await self._gather()
                     await self._publish_next(MAX_GROUP_RECORDS)
                 self._arrived.clear()
@@ -101,21 +109,34 @@ class Lane:
 
     async def _publish_next(self, group_limit: int) -> None:
         """Publish one group. One that is refused is halved until the record that the broker does not take is alone."""
-        if self._items[0][2].closed:
-            self._drop(1)
+        if self._drop(stale(self._items)):  # since they were gathered, or another part of the group was tried
             return
         group = list(islice(self._items, group_limit))
-        try:
-            count = await self._events.publish(self._topic, self._partition, group)
-        except RecordRefusedError as error:
-            if len(group) > 1:
-                await self._publish_next(len(group) // 2)
-                return
-            self._events.refuse(group[0], error.reason)
-            count = 1
-        self._drop(count)
+        # Dead letters of what is known to be refused go where those of what is found out go: to keep the order.
+        refused = dict(self._events.known_refusals(group))
+        wanted = [index for index in range(len(group)) if index not in refused]
+        end = len(group)
+        if wanted:
+            try:
+                items = [group[index] for index in wanted] if refused else group
+                count = await self._events.publish(self._topic, self._partition, items)
+            except RecordRefusedError as error:
+                if len(wanted) > 1:
+                    await self._publish_next(wanted[len(wanted) // 2])
+                    return
+                refused[wanted[0]] = error.reason
+            else:
+                if count < len(wanted):
+                    end = wanted[count] if count else 0
+        if refused and end:
+            letters = self._events.refuse(group[:end], refused)
+            self._drop(end)
+            self._done -= len(letters)
+            self._items.extendleft(reversed(letters))
+        else:
+            self._drop(end)
 
-    def _drop(self, count: int) -> None:
+    def _drop(self, count: int) -> int:
         if count == len(self._items):
             self._items.clear()
         else:
@@ -123,3 +144,9 @@ class Lane:
                 self._items.popleft()
         self._done += count
         self._progressed.set()
+        return count
+
+
+def stale(items: Iterable[Item]) -> int:
+    """How many items at the head belong to an assignment that is over; a lane drops them all at once."""
+    return sum(1 for _ in takewhile(lambda item: item[2].closed, items))

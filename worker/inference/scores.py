@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from worker.errors import InferenceError
+from worker.errors import NotFiniteError
 from worker.inference.calibration import UNCALIBRATED, Calibration
 from worker.overflow import MARKERS
 from worker.records import Encoding, Prediction
@@ -20,13 +20,13 @@ _LEAST = float(np.finfo(np.float32).smallest_subnormal)
 
 
 def probabilities(logits: npt.NDArray[np.floating[Any]], temperature: float = 1.0) -> Scores:
-    """Softmax of each row of `logits` ``[rows, labels]``, in float32; raises `InferenceError` for one not finite.
+    """Softmax of each row of `logits` ``[rows, labels]``, in float32; raises `NotFiniteError` for one not finite.
 
     The logits are divided by `temperature` first: above 1 the model is less sure, and its labels stay what they are.
     """
     scores = logits.astype(np.float32)
     if not np.isfinite(scores).all():
-        raise InferenceError("the model put out a score that is not finite")
+        raise NotFiniteError("the model put out a score that is not finite")
     if temperature != 1.0:
         scores /= temperature
     scores -= scores.max(axis=1, keepdims=True)

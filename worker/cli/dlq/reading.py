@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiokafka.errors import KafkaError
 
@@ -37,8 +37,9 @@ async def describe(settings: Settings, *names: str) -> dict[str, TopicDescriptio
     topic = settings.dead_letter_topic
     async with reachable_admin(settings) as admin:
         found = await admin.describe([topic, notes_topic(topic), *names])
-    if topic not in found:
-        raise TopicError(missing_topics_message(settings, [topic], found.values()))
+        if topic not in found:
+            raise TopicError(missing_topics_message(settings, [topic], found.values()))
+        found[topic] = replace(found[topic], id=await admin.topic_id(topic))
     return found
 
 
@@ -66,7 +67,7 @@ async def open_letters(
     """The dead-letter topic, and what was replayed of it to `target`, checked to be of this topic."""
     topic = settings.dead_letter_topic
     notes = notes_topic(topic)
-    replayed = Replayed(target)
+    replayed = Replayed(target, topic_id=found[topic].id)
     if notes in found:
         async for note in reader.notes(notes):
             replayed.add(note)
