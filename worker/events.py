@@ -88,7 +88,7 @@ class EventCodec:
 
     def _accept(self, event: object) -> ReviewEvent:
         if type(event) is not dict:
-            _reject(Reason.NOT_OBJECT, f"the event is {_type_name(event)}, not a JSON object")
+            _reject(Reason.NOT_OBJECT, f"the event is {type_name(event)}, not a JSON object")
         text = event.get(self._path[0]) if self._flat else self._find(event)
         if type(text) is not str:
             self._reject_text(event)
@@ -110,7 +110,7 @@ class EventCodec:
             if type(node) is not dict or name not in node:
                 _reject(Reason.TEXT_MISSING, f"the event has no member {self.text_field!r} (setting text_field)")
             node = node[name]
-        _reject(Reason.TEXT_NOT_STRING, f"{self.text_field!r} is {_type_name(node)}, not a string")
+        _reject(Reason.TEXT_NOT_STRING, f"{self.text_field!r} is {type_name(node)}, not a string")
 
     def _replace(self, value: bytes, result: bytes) -> bytes:
         parts: list[bytes] = []
@@ -245,7 +245,8 @@ def _json_for_format(text: str) -> str:
     return orjson.dumps(text).decode().replace("%", "%%")
 
 
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
+    """What JSON calls a parsed value: ``an array``."""
     return _TYPE_NAMES.get(type(value), "a number")
 
 

@@ -11,6 +11,7 @@ runner = CliRunner()
 
 def checked(*arguments: str, **environment: str) -> tuple[int, dict[str, str]]:
     """Exit code, and the line of each check by its name."""
+    environment = {"REVIEWS_WORKER_START_TIMEOUT_S": "0.1", **environment}
     result = runner.invoke(commands, ["check", "--bootstrap-servers", "127.0.0.1:1", *arguments], env=environment)
     assert "Traceback" not in result.output
     return result.exit_code, {line.split()[1]: line for line in result.stdout.splitlines()}
