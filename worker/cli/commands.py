@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from worker.cli.errors import exit_code
+from worker.cli.groups import SuggestingGroup
 from worker.errors import ExitCode, WorkerError
 
 COMMANDS = ("run", "demo", "predict", "produce", "consume", "topics", "dlq", "check", "model", "schema")
 """Each is the object ``command`` of a module of that name, imported only when it is asked for."""
 
 
-class Commands(click.Group):
+class Commands(SuggestingGroup):
     """Finds commands by name, and turns errors into one line on stderr and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 import orjson
 
-from worker.cli.lines import binary_stdin, in_groups_async
+from worker.cli.lines import binary_stdin, in_groups_async, names_a_file
 from worker.cli.options import KAFKA_OPTIONS, TOPIC_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import rich_console
 from worker.errors import DeliveryError, UsageError
-from worker.events import type_name
+from worker.events import is_blank, type_name
 from worker.logs import configure_logging
 from worker.settings import Settings
 
@@ -63,8 +64,11 @@ def command(context: click.Context, source: str | None, text: str | None, wait_s
     if text is None and wait_s is not None:
         raise UsageError("--wait goes with --text")
     if text is not None:
-        if not text.strip():
+        if is_blank(text):
             raise UsageError("--text is blank")
+        if names_a_file(text):
+            name = shlex.quote(text)
+            raise UsageError(f"--text {name} is a file; its lines are produced by: reviews-worker produce {name}")
         event = _event_of(text, settings.text_field)
         if wait_s is not None:
             from worker.cli.consume import show_review

@@ -14,7 +14,7 @@ from worker.cli.options import (
     read_settings,
     setting_options,
 )
-from worker.cli.terminal import rich_console
+from worker.cli.terminal import print_table, rich_console
 from worker.errors import TopicError
 from worker.logs import configure_logging
 from worker.settings import Settings
@@ -83,12 +83,5 @@ def _print(rows: list[Row], group: str) -> None:
         for row in (COLUMNS, *rows):
             click.echo("\t".join(row))
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(caption=f"lag of the group {group}")
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column == "topic" else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell, style="red" if cell == "missing" else "") for cell in row))
-    console.print(table)
+    caption = f"lag of the group {group}"
+    print_table(console, COLUMNS, rows, to_the_right=COLUMNS[1:], caption=caption, alarming="missing")

@@ -51,6 +51,11 @@ def test_a_taken_port_fails_with_a_remedy():
     assert "--port" in lines["port"]
 
 
+def test_the_bundled_model_may_be_named():
+    _, lines = checked("--model", "bundled", "--port", "0")
+    assert lines["artifact"].startswith("ok")
+
+
 def test_a_missing_artifact_fails_with_its_path(tmp_path):
     _, lines = checked("--model", str(tmp_path / "none"), "--port", "0")
     assert lines["artifact"].startswith("failed")

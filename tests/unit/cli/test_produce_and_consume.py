@@ -20,6 +20,7 @@ NOWHERE = ["--bootstrap-servers", "127.0.0.1:1"]
         (["-", "--wait", "5"], "--wait goes with --text"),
         (["--text", "good", "--wait", "0"], "--wait"),
         (["no-such-file.jsonl"], "no-such-file.jsonl"),
+        (["--text", __file__], f"its lines are produced by: reviews-worker produce {__file__}"),
         (
             ["--text", "good", "--compression", "rar"],
             "--compression=rar: one of none, gzip, snappy",
