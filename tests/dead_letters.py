@@ -30,7 +30,8 @@ def event(
 
 def failed(record: Record, reason: Reason = Reason.NOT_UTF8, *, partition: int = 2, offset: int = 17) -> Record:
     """The record on the dead-letter topic that becomes of an event."""
-    letter = dead_letter(record, RecordError(reason, Stage.DECODE, f"wrong: {reason}"), TOPIC, partition)
+    error = RecordError(reason, Stage.DECODE, f"wrong: {reason}")
+    letter = dead_letter(record, error, TOPIC, partition, time_of_now=reason is Reason.TIMESTAMP_REFUSED)
     place = TopicPartition(TOPIC, partition)
     return Record(place, offset, letter.timestamp_ms, letter.key, letter.value, letter.headers, 0)
 
@@ -43,4 +44,5 @@ def letter_of(record: Record, reason: Reason = Reason.NOT_UTF8, *, partition: in
 def message(record: Record, reason: Reason = Reason.NOT_UTF8, *, partition: int = 0) -> Message:
     """The same, to produce."""
     letter = failed(record, reason)
-    return Message(letter.value, letter.key, letter.headers, letter.timestamp_ms, partition)
+    timestamp_ms = None if letter.timestamp_ms < 0 else letter.timestamp_ms
+    return Message(letter.value, letter.key, letter.headers, timestamp_ms, partition)

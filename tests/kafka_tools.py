@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, for_code
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.structs import RecordMetadata
 
 from worker.faust_app import committed
@@ -62,6 +62,17 @@ async def delete_topics(bootstrap_servers: str, *names: str) -> None:
     """Delete topics; returns when the controller has accepted it."""
     async with _admin(bootstrap_servers) as admin:
         await admin.delete_topics(list(names))
+
+
+async def created_again(bootstrap_servers: str, topic: str, partitions: int = 1) -> None:
+    """Delete a topic and create it again, as soon as its name is free."""
+    await delete_topics(bootstrap_servers, topic)
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                return await create_topics(bootstrap_servers, topic, partitions=partitions)
+            except TopicAlreadyExistsError:  # it is still being deleted
+                await asyncio.sleep(RETRY_PAUSE_S)
 
 
 async def create_partitions(bootstrap_servers: str, topic: str, total: int) -> None:

@@ -34,11 +34,16 @@ class TokenEndpoint:
     url: str = ""
     answer: tuple[int, bytes] | None = None
     """Status and body for everybody, instead of a token."""
+    redirects_to: str = ""
+    """Where a status of redirection sends everybody."""
+    asked: int = 0
+    """How often, by anybody."""
     requests: list[dict[str, str]] = field(default_factory=list)
     """The forms that came in with the right secret."""
 
     def respond(self, authorization: str, form: dict[str, str]) -> tuple[int, bytes]:
         """What a request is answered with."""
+        self.asked += 1
         if self.answer is not None:
             return self.answer
         scheme, _, pair = authorization.partition(" ")
@@ -56,8 +61,10 @@ class TokenEndpoint:
 
 
 @contextmanager
-def token_endpoint(endpoint: TokenEndpoint, certificate: Path, key: Path) -> Iterator[TokenEndpoint]:
-    """Serve it over https on a free port of this machine."""
+def token_endpoint(
+    endpoint: TokenEndpoint, certificate: Path | None = None, key: Path | None = None
+) -> Iterator[TokenEndpoint]:
+    """Serve it on a free port of this machine: over https, or over http without a certificate."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -65,19 +72,24 @@ def token_endpoint(endpoint: TokenEndpoint, certificate: Path, key: Path) -> Ite
             status, answer = endpoint.respond(self.headers["Authorization"], dict(urllib.parse.parse_qsl(body)))
             self.send_response(status)
             if 300 <= status < 400:
-                self.send_header("Location", f"{endpoint.url}/elsewhere")
+                self.send_header("Location", endpoint.redirects_to or f"{endpoint.url}/elsewhere")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
 
+        def do_GET(self) -> None:
+            endpoint.asked += 1  # a client that follows a redirection may ask so
+            self.send_error(405)
+
         def log_message(self, *args: object) -> None:
             """Nobody reads it."""
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        endpoint.url = f"https://127.0.0.1:{server.server_address[1]}/token"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        endpoint.url = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}/token"
         serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         serving.start()
         try:

@@ -6,12 +6,14 @@
     ├── RecordError              this one event cannot be classified: dead letter, everything else goes on
     ├── RetriableError           a fault that may pass (broker away, session busy): try again with back-off
     │   ├── InferenceError       the session failed on a batch
-    │   │   └── OutOfMemoryError the device ran out of memory: halve the token budget and try again
+    │   │   ├── OutOfMemoryError the device ran out of memory: halve the token budget and try again
+    │   │   └── NotFiniteError   the model put out what is no number
     │   ├── BrokerError          the broker is away, or answered that it cannot now
     │   └── TransactionError     a transaction could not be committed, or nobody knows whether it was
     ├── FencedError              another member has taken over what this one published as
     ├── RecordRefusedError       the broker does not take a record, or a batch with it
-    │   └── RecordTooLargeError  for its size
+    │   ├── RecordTooLargeError  for its size
+    │   └── RecordTimeError      for its timestamp
     └── FatalError               stop the process; `exit_code` says why
         ├── UsageError           wrong option or setting
         ├── ArtifactError        the model artifact is missing, altered or does not fit
@@ -64,6 +66,7 @@ class Reason(enum.StrEnum):
     EVENT_TOO_LARGE = "event_too_large"
     OUTPUT_TOO_LARGE = "output_too_large"
     OUTPUT_REFUSED = "output_refused"
+    TIMESTAMP_REFUSED = "timestamp_refused"
     INFERENCE_FAILED = "inference_failed"
 
 
@@ -110,6 +113,10 @@ class OutOfMemoryError(InferenceError):
     """The device has no memory left for this batch; a smaller one may fit."""
 
 
+class NotFiniteError(InferenceError):
+    """The model put out a score that is infinite or no number."""
+
+
 class BrokerError(RetriableError):
     """The broker is away, or answered that it cannot now."""
 
@@ -132,6 +139,12 @@ class RecordTooLargeError(RecordRefusedError):
     """The broker does not take a record, or a batch of them, of this size."""
 
     reason = Reason.OUTPUT_TOO_LARGE
+
+
+class RecordTimeError(RecordRefusedError):
+    """The broker does not take a record, or a batch with it, for its timestamp: too long ago, or too far ahead."""
+
+    reason = Reason.TIMESTAMP_REFUSED
 
 
 class FatalError(WorkerError):

@@ -35,6 +35,7 @@ _PASSING_ERRORS = (
 """What aiokafka reports as errors while a cluster or a new topic finds its feet; it tries again by itself."""
 
 REPEAT_INTERVAL_S = 60.0
+REMINDER_S = 600.0
 _REMEMBERED_MESSAGES = 256
 
 _OWN_ATTRIBUTES = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
@@ -146,12 +147,24 @@ class RepeatFilter(logging.Filter):
 
 
 class StateLog:
-    """Says once that something went away, and once that it is back, however often it is asked."""
+    """Says once that something went away, and once that it is back, however often it is asked.
 
-    def __init__(self, logger: logging.Logger, name: str) -> None:
+    While it stays away it says so again every `REMINDER_S`: what does not pass by itself must not be forgotten.
+    """
+
+    def __init__(
+        self,
+        logger: logging.Logger,
+        name: str,
+        clock: Clock | None = None,
+        words: tuple[str, str, str] = ("does not answer", "has not answered", "answers again"),
+    ) -> None:
         self._logger = logger
         self._name = name
+        self._clock = clock or SystemClock()
+        self._goes, self._stays, self._comes_back = words
         self._away = False
+        self._since = self._said_at = 0.0
 
     @property
     def is_away(self) -> bool:
@@ -159,16 +172,21 @@ class StateLog:
         return self._away
 
     def away(self, reason: object, then: str) -> None:
-        """`name` does not answer for `reason`; `then` tells the reader what happens next."""
+        """`name` is away for `reason`; `then` tells the reader what happens next."""
+        now = self._clock.monotonic()
         if not self._away:
-            self._away = True
-            self._logger.warning("%s does not answer (%s); %s", self._name, reason, then)
+            self._away, self._since, self._said_at = True, now, now
+            self._logger.warning("%s %s (%s); %s", self._name, self._goes, reason, then)
+        elif now - self._said_at >= REMINDER_S:
+            self._said_at = now
+            minutes = (now - self._since) / 60
+            self._logger.warning("%s %s for %.0f min (%s); %s", self._name, self._stays, minutes, reason, then)
 
     def back(self) -> None:
-        """`name` answers; says so only after it was away."""
+        """`name` is there; says so only after it was away."""
         if self._away:
             self._away = False
-            self._logger.info("%s answers again", self._name)
+            self._logger.info("%s %s", self._name, self._comes_back)
 
 
 class WorkerHandler(logging.StreamHandler[TextIO]):

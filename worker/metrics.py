@@ -82,7 +82,20 @@ class Metrics:
         )
         self.in_flight_reviews = self._gauge("in_flight_reviews", "Records between intake and acknowledged output.")
         self.in_flight_bytes = self._gauge("in_flight_bytes", "Their bytes of key and value.")
-        self.lag = self._gauge("lag", "Records of a partition not yet committed, by partition.", ["partition"])
+        self.lag = self._gauge(
+            "lag", "Records of a partition not yet committed, up to its newest one, by partition.", ["partition"]
+        )
+        self.lag_in_transactions = self._gauge(
+            "lag_in_transactions",
+            "The part of the lag that may not be read before a transaction upstream has ended, by partition.",
+            ["partition"],
+        )
+        self.open_transaction_seconds = self._gauge(
+            "open_transaction_seconds",
+            "How long this worker has seen the first open transaction of a partition; 0 without one.",
+            ["partition"],
+        )
+        self.topic_missing = self._gauge("topic_missing", "1 while the broker says that there is no input topic.")
         self.drain_seconds = self._gauge(
             "drain_seconds",
             "Time that this worker needs for its lag at the pace of the last minute; 0 before it has a pace.",

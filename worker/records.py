@@ -14,6 +14,8 @@ from worker.errors import RecordError
 Headers = tuple[tuple[str, bytes | None], ...]
 """Kafka record headers: a sequence of pairs; a name may repeat."""
 TokenIds = npt.NDArray[np.int32]
+NO_TIMESTAMP = -1
+"""Kafka's own mark of a record without a time."""
 
 
 class TopicPartition(NamedTuple):
@@ -35,7 +37,7 @@ class Record:
     partition: TopicPartition
     offset: int
     timestamp_ms: int
-    """Milliseconds since the epoch; below zero where the record carries none."""
+    """Milliseconds since the epoch, before 1970 below zero; `NO_TIMESTAMP` where the record carries none."""
     key: bytes | None
     value: bytes | None
     """None is a tombstone."""
@@ -213,3 +215,4 @@ class OutputRecord:
     value: bytes | None
     headers: Headers
     timestamp_ms: int
+    """Milliseconds since the epoch; below zero for the time at which it is sent."""

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.overflow import DEFAULT_OVERFLOW, MOST_WINDOWS, Overflow, OverflowPolicy
 from worker.security_rules import Mechanism, Protocol, problem
+from worker.servers import check_servers
 
 ENVIRONMENT_PREFIX = "REVIEWS_WORKER_"
 DEFAULT_PORT = 6066
@@ -29,15 +30,6 @@ class Allowed:
     """What a setting takes, in words, where its type and bounds do not say it."""
 
     text: str
-
-
-def _check_servers(value: str) -> str:
-    servers = [server.strip() for server in value.split(",")]
-    for server in servers:
-        host, _, port = server.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise ValueError(f"{server!r} is no host:port")
-    return ",".join(servers)
 
 
 def _without_kubernetes_link(value: object) -> object:
@@ -88,7 +80,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
-Servers = Annotated[str, AfterValidator(_check_servers), Allowed("host:port, separated by commas")]
+Servers = Annotated[str, AfterValidator(check_servers), Allowed("host:port, separated by commas")]
 TopicName = Annotated[
     str,
     Field(pattern=r"^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$"),

@@ -24,8 +24,9 @@ from aiokafka.protocol.metadata import MetadataRequest
 from worker.clock import Clock, SystemClock
 from worker.errors import BrokerError, TopicError, UnreachableError, UsageError
 from worker.logs import StateLog
-from worker.security import as_worker_error, client_options, why_not
+from worker.security import as_worker_error, asked_to_join, client_options, why_not
 from worker.settings import Settings
+from worker.topic_id import topic_id
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,8 @@ class TopicDescription:
     replication: int
     configs: dict[str, str] = field(default_factory=dict)
     """Empty when they may not be read."""
+    id: str = ""
+    """Where it was asked for (`TopicAdmin.topic_id`): another one than that of a topic of the name that is gone."""
 
     def integer(self, name: str) -> int | None:
         """The topic's setting `name` as a number; None when it cannot be read."""
@@ -111,6 +114,13 @@ class TopicAdmin:
         async with _faults(self._settings):
             return len((await self.client.describe_cluster())["brokers"])
 
+    async def check_group(self) -> None:
+        """Raises the error that this worker would end with as the broker does not take it into its group."""
+        async with _faults(self._settings):
+            refusal = await asked_to_join(self.client._client, self._settings)
+        if refusal is not None:
+            raise refusal
+
     async def describe(self, names: Sequence[str]) -> dict[str, TopicDescription]:
         """Those of `names` that exist. Raises `BrokerError` while a partition of one has no leader."""
         # The client's own describe_topics() lets the broker create what is missing.
@@ -126,6 +136,12 @@ class TopicAdmin:
         async with _faults(self._settings):
             response = await self.client._send_request(MetadataRequest(None, allow_auto_topic_creation=False))
         return [topic["topic"] for topic in response.to_object()["topics"] if not topic["is_internal"]]
+
+    async def topic_id(self, name: str) -> str:
+        """The id of a topic that exists; empty where the brokers know none."""
+        async with _faults(self._settings):
+            client = self.client._client
+            return await topic_id(client, client.get_random_node(), name)
 
     async def create(self, specs: Iterable[TopicSpec]) -> list[TopicSpec]:
         """Create topics and tell which; one that another worker has just created is fine, and not told."""

@@ -88,6 +88,17 @@ ROWS = (
                 lowest=None,
             ),
             Panel(
+                "Lag that waits for transactions upstream, by partition",
+                (
+                    Query(
+                        "sum by (namespace, job, partition) (reviews_worker_lag_in_transactions{$W})", "{{partition}}"
+                    ),
+                ),
+                text="What lies behind a transaction that is open upstream. Above zero for long: one was left so.",
+                stacked=True,
+                width=12,
+            ),
+            Panel(
                 "Partitions, by worker",
                 (Query("reviews_worker_assigned_partitions{$W}", WORKER),),
                 stacked=True,

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaClient, AIOKafkaProducer
 from aiokafka.structs import TopicPartition as KafkaPartition
 
 from tests.chaos.patching import by_name, replace
 from worker.delivery.collector import RecordCollector
 from worker.delivery.transactional_collector import TransactionalCollector
 from worker.faust_app.consumer_thread import ConsumerThread
-from worker.faust_app.start_offsets import start_offsets
 from worker.inference import BatchRunner
 from worker.offsets import OffsetTracker
 from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.stream_task import StreamTask
 from worker.records import entry_of
+from worker.security.bootstrap import Client
 
 # --- what is acknowledged -------------------------------------------------------------------------------------------
 
@@ -221,7 +221,7 @@ def no_fencing() -> None:
         async def read_and_then_fence(self: ConsumerThread, generation: int, assigned: Any) -> None:
             membership = self._host.membership
             partitions = [KafkaPartition(tp.topic, tp.partition) for tp in assigned]
-            start = await start_offsets(self._ensure_consumer(), partitions, from_beginning=True)
+            start = await self._starts.of(partitions, generation)
             await self._on_worker_loop(membership.take_over(list(start)))
             if generation == self.generation:
                 await self._on_worker_loop(_call(membership.assigned, generation, start))
@@ -244,6 +244,18 @@ def plain_offset_commit() -> None:
     replace(StreamTask, "post_commit", lambda original: lambda self, offsets: None)
 
 
+# --- what is asked of the brokers -----------------------------------------------------------------------------------
+
+
+def learnt_brokers_only() -> None:
+    """Who answers no more where he was is never looked for at the bootstrap servers, as in aiokafka's own client."""
+
+    def metadata_update(original: Any) -> Any:
+        return AIOKafkaClient._metadata_update
+
+    replace(Client, "_metadata_update", metadata_update)
+
+
 async def _call(function: Any, *arguments: Any) -> None:
     function(*arguments)
 
@@ -261,4 +273,5 @@ BREAKAGES = by_name(
     old_generation_published,
     no_fencing,
     plain_offset_commit,
+    learnt_brokers_only,
 )

@@ -161,6 +161,10 @@ class World(ABC):
         """Let the output topic take less from now on."""
 
     @abstractmethod
+    async def take_times(self, topic: str, first_ms: int, last_ms: int) -> None:
+        """Let `topic` take no timestamp before or after these."""
+
+    @abstractmethod
     async def compact(self, topic: str) -> None:
         """Let a topic be compacted from now on."""
 
@@ -236,6 +240,9 @@ class FakeWorld(World):
 
     async def limit_output(self, max_batch_bytes: int) -> None:
         self.broker.limit_batch_bytes(self.settings.output_topic, max_batch_bytes)
+
+    async def take_times(self, topic: str, first_ms: int, last_ms: int) -> None:
+        self.broker.take_times(topic, first_ms, last_ms)
 
     async def compact(self, topic: str) -> None:
         self.broker.take_keys_only(topic)
@@ -317,6 +324,12 @@ class KafkaWorld(World):
         await kafka_tools.set_topic(
             self.servers, self.settings.output_topic, KEEP | {"max.message.bytes": str(max_batch_bytes)}
         )
+
+    async def take_times(self, topic: str, first_ms: int, last_ms: int) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        limits = {"before": now_ms - first_ms, "after": last_ms - now_ms}
+        config = {f"message.timestamp.{side}.max.ms": str(limit) for side, limit in limits.items()}
+        await kafka_tools.set_topic(self.servers, topic, KEEP | config)
 
     async def compact(self, topic: str) -> None:
         await kafka_tools.set_topic(self.servers, topic, KEEP | {"cleanup.policy": "compact"})

@@ -66,6 +66,8 @@ FITTING_TLS = {"securityProtocol": "SSL"}
         ),
         ({"kafka": {"bootstrapServers": "kafka"}}, 'kafka.bootstrapServers: "kafka" is no host:port'),
         ({"kafka": {"bootstrapServers": "kafka:9092, b:9092"}}, '" b:9092" is no host:port'),
+        ({"kafka": {"bootstrapServers": "SSL://kafka:9092"}}, '"SSL://kafka:9092" is no host:port, such as'),
+        ({"kafka": {"bootstrapServers": "fd00::1:9092"}}, '"fd00::1:9092" is no host:port, such as'),
         ({"kafka": {"securityProtocol": "SASL_SSL"}}, "SASL_SSL needs kafka.sasl.mechanism"),
         ({"kafka": {"sasl": {"mechanism": "PLAIN", "secret": "s"}}}, "mechanism=PLAIN needs kafka.securityProtocol"),
         (

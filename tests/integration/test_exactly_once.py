@@ -19,7 +19,8 @@ from ledger import Ledger
 from worker_process import Workers, eventually
 
 from worker.delivery.kafka_transactions import KafkaTransactions
-from worker.delivery.transactions import EXACTLY_ONCE_MARK, transactional_id
+from worker.delivery.offset_metadata import OffsetMetadata
+from worker.delivery.transactions import transactional_id
 from worker.devkafka import Cluster
 from worker.errors import ExitCode, FencedError
 from worker.faust_app.committed import committed_offsets
@@ -95,7 +96,9 @@ async def test_nothing_of_one_that_was_fenced_is_left_for_the_event_loop_to_comp
             identity = transactional_id(names.group, place)
             return AIOKafkaProducer(bootstrap_servers=servers, transactional_id=identity, acks="all")
 
-        return KafkaTransactions(place, names.group, new_producer, lambda _: asyncio.sleep(0, None))
+        return KafkaTransactions(
+            place, names.group, new_producer, lambda _: asyncio.sleep(0, None), lambda _: OffsetMetadata()
+        )
 
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
@@ -171,7 +174,7 @@ async def test_an_offset_in_a_transaction_that_is_not_decided_is_waited_for(serv
     async with consumer, producer_of(servers, ledger, 0) as producer:
         assert await committed_offsets(consumer, [partition]) == {}
         await producer.begin_transaction()
-        offset = OffsetAndMetadata(7, EXACTLY_ONCE_MARK)
+        offset = OffsetAndMetadata(7, "exactly_once")
         await producer.send_offsets_to_transaction({partition: offset}, names.group)
         reading = asyncio.create_task(committed_offsets(consumer, [partition]))
         done, _ = await asyncio.wait({reading}, timeout=0.5)

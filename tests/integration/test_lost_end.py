@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from kafka_tools import Message
 from ledger import Ledger
-from worker_process import Workers, eventually
+from worker_process import Workers
 
 from worker.devkafka import Cluster
 from worker.errors import ExitCode
@@ -50,8 +50,7 @@ async def test_a_topic_that_is_made_anew_while_it_is_read_is_read_from_its_begin
     worker = await workers.start(servers, special="free", processing_guarantee=guarantee).ready()
     await kafka_tools.produce(servers, names.input, map(review, range(6000)))
     await worker.reaches("events_out_total", 3000)
-    await kafka_tools.delete_topics(servers, names.input)
-    await eventually(lambda: _created(servers, names.input), "the topic is there again")
+    await kafka_tools.created_again(servers, names.input)
     await kafka_tools.produce(servers, names.input, map(review, range(10_000, 10_500)))
     records = await kafka_tools.consume_all(servers, names.output, until=_has_all_new, read_committed=True)
     new = [number for number in map(_number, records) if number >= 10_000]
@@ -60,14 +59,6 @@ async def test_a_topic_that_is_made_anew_while_it_is_read_is_read_from_its_begin
     assert list(dict.fromkeys(new)) == list(range(10_000, 10_500))
     assert "Traceback" not in worker.output
     assert await worker.stopped() == ExitCode.OK
-
-
-async def _created(servers: str, topic: str) -> bool:
-    try:
-        await kafka_tools.create_topics(servers, topic)
-    except kafka_tools.KafkaError:  # the old one is still being deleted
-        return False
-    return True
 
 
 def _number(record: kafka_tools.ConsumerRecord) -> int:

@@ -124,6 +124,13 @@ async def test_a_worker_takes_the_broker_from_the_common_variable(workers: Worke
     assert _one_clear_line(worker).startswith("KAFKA_BOOTSTRAP_SERVERS=here: host:port")
 
 
+@pytest.mark.parametrize(("servers", "right"), [("PLAINTEXT://host:9092", "host:9092"), ("::1:9092", "[::1]:9092")])
+async def test_a_broker_in_another_form_is_refused_at_once(workers: Workers, servers: str, right: str) -> None:
+    worker = workers.start(servers)
+    assert await worker.ended() == ExitCode.USAGE
+    assert f"write {right}" in _one_clear_line(worker)
+
+
 async def test_a_broker_that_does_not_answer_is_given_up_in_time(workers: Workers, dead_port: int) -> None:
     worker = workers.start(f"127.0.0.1:{dead_port}", special="free", start_timeout_s=1.5)
     assert await worker.ended() == ExitCode.UNREACHABLE

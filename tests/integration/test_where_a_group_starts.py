@@ -15,11 +15,12 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from conftest import TopicNames
 from kafka_tools import Message
 from ledger import Ledger
-from worker_process import Workers, eventually
+from worker_process import WorkerProcess, Workers, eventually
 
 from worker.devkafka import Cluster
 from worker.faust_app import start_offsets
 from worker.faust_app.committed import committed_offsets
+from worker.faust_app.topic_ids import TopicIds
 from worker.records import TopicPartition as Place
 
 OLD, NEW = 10, 5
@@ -86,6 +87,56 @@ async def test_what_retention_deleted_unread_is_told_and_the_rest_is_classified(
     await second.says(f"3 records of {names.input}/0 were deleted", "(1 to 3)")
 
 
+def told(worker: WorkerProcess) -> list[tuple[str, str]]:
+    """What the worker says of partitions without an offset: level, and what comes of them."""
+    return [(line.level, line.message.partition("; ")[2]) for line in worker.said("has no committed offset of")]
+
+
+@pytest.mark.parametrize(
+    ("from_beginning", "what"),
+    [
+        ("true", "it starts at their beginning (from_beginning is on): up to 10 records are read, again if it is not"),
+        ("false", "it starts at their end (from_beginning is off): up to 10 records that are there are not read"),
+    ],
+)
+async def test_a_group_that_was_renamed_says_what_becomes_of_the_records(
+    from_beginning: str, what: str, kafka: Cluster, workers: Workers, ledger: Ledger
+) -> None:
+    """So does one whose offsets have expired, or were deleted: to Kafka all are new."""
+    servers, names = kafka.bootstrap_servers, ledger.names
+    await kafka_tools.create_topics(servers, names.input, partitions=3)
+    await kafka_tools.produce(servers, names.input, numbered(0, OLD))
+    first = await workers.start(servers, special="free").ready()
+    await first.reaches("events_out_total", OLD)
+    assert await first.stopped() == 0
+    renamed = f"{names.group}.renamed"
+    second = workers.start(servers, special="free", from_beginning=from_beginning, group=renamed)
+    await second.says(f"group {renamed} has no committed offset of partitions 0-2 of {names.input}")
+    ((level, told_of),) = told(await second.ready())
+    assert level == "WARNING"
+    assert told_of.startswith(what)
+
+
+async def test_a_new_group_on_an_empty_topic_is_no_reason_to_worry(
+    kafka: Cluster, workers: Workers, ledger: Ledger
+) -> None:
+    worker = await workers.start(kafka.bootstrap_servers, special="free").ready()
+    assert told(worker) == [
+        ("INFO", "it starts at their beginning (from_beginning is on): there are no records yet"),
+    ]
+
+
+def test_partitions_are_named_in_ranges() -> None:
+    assert start_offsets.in_ranges([7, 0, 1, 2, 3, 9, 10]) == "0-3, 7, 9-10"
+    assert start_offsets.in_ranges([]) == ""
+
+
+async def starts_of(consumer: AIOKafkaConsumer) -> dict[Place, int | None]:
+    topic_ids = TopicIds(consumer, lambda: 1)
+    starts = start_offsets.Starts(consumer, topic_ids, from_beginning=False)
+    return await starts.of(list(consumer.assignment()), 1)
+
+
 async def test_of_two_that_begin_a_group_at_once_the_later_one_starts_where_the_other_has_stored(
     kafka: Cluster, topic_names: TopicNames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,9 +160,7 @@ async def test_of_two_that_begin_a_group_at_once_the_later_one_starts_where_the_
     options = {"bootstrap_servers": servers, "group_id": names.group, "enable_auto_commit": False}
     async with AIOKafkaConsumer(names.input, **options) as first, AIOKafkaConsumer(names.input, **options) as second:
         await eventually(lambda: len(first.assignment()) == len(second.assignment()) == 1, "each has a partition")
-        later = asyncio.create_task(
-            start_offsets.start_offsets(second, list(second.assignment()), from_beginning=False)
-        )
-        starts = await start_offsets.start_offsets(first, list(first.assignment()), from_beginning=False)
+        later = asyncio.create_task(starts_of(second))
+        starts = await starts_of(first)
         first_is_done.set()
         assert starts | await later == {Place(names.input, 0): OLD, Place(names.input, 1): OLD}

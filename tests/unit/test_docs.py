@@ -43,10 +43,12 @@ PAGES = [README, *sorted(DOCS.glob("*.md")), CHART_README]
 
 NO_SETTINGS = {
     # members of events and of results, headers, values of settings
-    "review_id", "classified_at", "max_length", "label", "source", "head_tail",
+    "review_id", "classified_at", "max_length", "label", "source", "source_timestamp", "head_tail",
     "at_least_once", "exactly_once", "take_over", "require_stable", "wrongly_labelled", "allowed_repeats",
     # values of labels, of attributes, of OpenTelemetry's variables
     "out_of_memory", "dead_letter", "parentbased_always_on", "parentbased_traceidratio",
+    # variables that name proxies
+    "http_proxy", "https_proxy", "all_proxy", "no_proxy",
     # Faust's and Kafka's own words
     "take_events", "auto_offset_reset", "send_batch",
     # names of our code

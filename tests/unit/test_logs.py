@@ -150,3 +150,17 @@ def test_a_state_is_logged_once_for_each_change(caplog: pytest.LogCaptureFixture
     state.back()
     state.back()
     assert caplog.messages == ["Kafka at k:1 does not answer (no route); trying again", "Kafka at k:1 answers again"]
+
+
+def test_a_state_that_stays_is_said_again_every_ten_minutes(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "worker.tests")
+    clock = FakeClock()
+    state = StateLog(logging.getLogger("worker.tests"), "Kafka at k:1", clock)
+    for _ in range(1300):
+        state.away("no route", "trying again")
+        clock.advance(1.0)
+    assert caplog.messages == [
+        "Kafka at k:1 does not answer (no route); trying again",
+        "Kafka at k:1 has not answered for 10 min (no route); trying again",
+        "Kafka at k:1 has not answered for 20 min (no route); trying again",
+    ]

@@ -133,11 +133,12 @@ def test_produced_dead_letters_fit_the_schema_for_every_reason_and_stage(reason:
 def test_the_dead_letter_schema_knows_every_name_and_no_other() -> None:
     schema = load_schema("dead-letter")
     names = {value for name, value in vars(dead_letters).items() if name.endswith("_HEADER")}
-    assert set(schema["required"]) == names
+    assert set(schema["required"]) == names - {dead_letters.TIMESTAMP_HEADER}
     assert set(schema["properties"]) == names | {HOPS_HEADER}
     assert set(schema["properties"][dead_letters.REASON_HEADER]["enum"]) == {reason.value for reason in Reason}
     assert set(schema["properties"][dead_letters.STAGE_HEADER]["enum"]) == {stage.value for stage in Stage}
     view = header_view(RecordError(Reason.NOT_JSON, Stage.DECODE, "wrong"))
+    validate("dead-letter", view | {dead_letters.TIMESTAMP_HEADER: "-1"})
     for name in view:
         with pytest.raises(ValidationError):
             validate("dead-letter", {key: value for key, value in view.items() if key != name})

@@ -52,6 +52,33 @@ def test_an_ipv6_address_is_a_host():
     assert Settings(bootstrap_servers="[::1]:9092").bootstrap_servers == "[::1]:9092"
 
 
+@pytest.mark.parametrize(
+    ("servers", "right"),
+    [
+        ("PLAINTEXT://host:9092", "host:9092"),
+        ("SASL_SSL://[::1]:9093", "[::1]:9093"),
+        ("a:1,SSL://b", "b:9092"),
+        ("::1:9092", "[::1]:9092"),
+        ("2001:db8::1:9092", "[2001:db8::1]:9092"),
+        ("::1", "[::1]:9092"),
+        ("[::1]", "[::1]:9092"),
+        ("broker", "broker:9092"),
+    ],
+)
+def test_servers_in_another_form_are_refused_with_the_right_one(servers: str, right: str):
+    with pytest.raises(ValidationError) as refused:
+        Settings(bootstrap_servers=servers)
+    message = refused.value.errors()[0]["msg"]
+    assert f"write {right}" in message
+    assert Settings(bootstrap_servers=right).bootstrap_servers == right
+
+
+@pytest.mark.parametrize("servers", ["http://a/b:1", "user@host:1", "[host]:1", "a b:1", "host:\u0663"])
+def test_what_is_no_host_or_port_in_any_form_is_no_server(servers: str):
+    with pytest.raises(ValidationError):
+        Settings(bootstrap_servers=servers)
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a b", "a/b", "ä", "x" * 250])
 def test_a_topic_has_a_name_that_kafka_takes(name: str):
     with pytest.raises(ValidationError):

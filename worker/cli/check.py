@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 
 import click
 
 from worker.cli.options import SettingsCommand, read_settings, setting_options
-from worker.errors import ExitCode, UsageError, WorkerError
+from worker.errors import BrokerError, ExitCode, UsageError, WorkerError
 from worker.logs import configure_logging
 from worker.settings import Settings
 
-_NEEDS = {"broker": ("security",), "topics": ("security", "broker")}
+_NEEDS = {"broker": ("security",), "group": ("security", "broker"), "topics": ("security", "broker")}
 """Checks that others have to come before."""
+
+GROUP_TRIES, GROUP_PAUSE_S = 20, 0.5
 
 Check = Callable[[Settings], str]
 """Answers what was found, in words; raises `WorkerError` with the remedy."""
@@ -26,7 +29,7 @@ Check = Callable[[Settings], str]
 def command(context: click.Context) -> None:
     """Check whether the worker would run here.
 
-    Looks at settings, Kafka security, broker, topics, artifact, provider and port, one line each; changes nothing.
+    Looks at settings, security, broker, group, topics, artifact, provider and port, one line each; changes nothing.
 
     Takes the options of `run`. Exits with 11 when a check fails.
     """
@@ -53,6 +56,7 @@ def _checks(settings: Settings) -> tuple[tuple[str, Check], ...]:
         *((("tracing", _tracing),) if settings.tracing else ()),
         ("security", _security),
         ("broker", _broker),
+        ("group", _group),
         ("topics", _topics),
         ("artifact", _artifact),
         ("provider", _provider),
@@ -96,6 +100,22 @@ def _broker(settings: Settings) -> str:
 
     count = asyncio.run(ask())
     return f"{settings.bootstrap_servers} answers; the cluster has {count} broker{'' if count == 1 else 's'}"
+
+
+def _group(settings: Settings) -> str:
+    from worker.cli.kafka import reachable_admin
+
+    async def ask() -> None:
+        async with reachable_admin(settings) as admin:
+            for _ in range(GROUP_TRIES):
+                with contextlib.suppress(BrokerError):  # a cluster in which no group has ever been makes room first
+                    await admin.check_group()
+                    return
+                await asyncio.sleep(GROUP_PAUSE_S)
+            await admin.check_group()
+
+    asyncio.run(ask())
+    return f"{settings.group} may be joined, with a session of {settings.session_timeout_s:g} s"
 
 
 def _topics(settings: Settings) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ import click
 from worker.cli.errors import exit_code
 from worker.cli.groups import SuggestingGroup
 from worker.errors import ExitCode, WorkerError
+from worker.security_rules import LOOPBACK
 
 COMMANDS = ("run", "demo", "predict", "produce", "consume", "topics", "dlq", "check", "model", "schema")
 """Each is the object ``command`` of a module of that name, imported only when it is asked for."""
@@ -54,6 +56,14 @@ def commands() -> None:
     """
 
 
+def reach_this_machine_directly(environment: MutableMapping[str, str]) -> None:
+    """Let no proxy see what goes to this machine, whichever library sends it; changes ``no_proxy`` alone."""
+    others = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    if others != "*" and any(name.lower().endswith("_proxy") for name in environment):
+        environment["no_proxy"] = ",".join(filter(None, (others, *LOOPBACK)))
+
+
 def main() -> None:
     """Entry point of the console script ``reviews-worker``."""
+    reach_this_machine_directly(os.environ)
     commands(prog_name="reviews-worker")

@@ -178,12 +178,14 @@ def dead_letter_members(record: ConsumerRecord) -> dict[str, Any]:
 
     headers = {name: _text(value) for name, value in record.headers}
     place = (headers.pop(name, "") for name in (names.TOPIC_HEADER, names.PARTITION_HEADER, names.OFFSET_HEADER))
+    own_time = headers.pop(names.TIMESTAMP_HEADER, None)
     return {
         "reason": headers.pop(names.REASON_HEADER, None),
         "stage": headers.pop(names.STAGE_HEADER, None),
         "exception": headers.pop(names.EXCEPTION_HEADER, None),
         "message": headers.pop(names.MESSAGE_HEADER, None),
         "source": "/".join(part or "" for part in place),
+        **({} if own_time is None else {"timestamp": own_time}),
         "key": _text(record.key),
         "value": _text(record.value),
         "headers": headers,

@@ -22,7 +22,7 @@ MARGIN = 3.0
 def golden_set(artifact: Artifact) -> GoldenSet:
     """What `artifact` says of the golden texts on this machine's CPU; it may lack its golden set and manifest still.
 
-    Raises `worker.errors.InferenceError` where it says nothing that is finite.
+    Raises `worker.errors.NotFiniteError` where it says nothing that is finite.
     """
     session = open_session(artifact, SessionOptions(provider="cpu"))
     tokeniser = artifact.load_tokeniser()

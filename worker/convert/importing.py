@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import tempfile
@@ -16,6 +17,7 @@ from worker.classifier import Classifier
 from worker.convert.artifact_writer import AS_IT_IS, ArtifactDescription, as_json, write_artifact
 from worker.convert.awkward_texts import AWKWARD_TEXTS
 from worker.convert.checkpoint import Checkpoint, Source
+from worker.convert.exchange import put_in_place
 from worker.convert.int8_choice import Int8Choice, choose_int8
 from worker.convert.model_card import MODEL_CARD, model_card
 from worker.convert.shape import CheckpointError
@@ -26,6 +28,7 @@ from worker.inference.artifact import MANIFEST, Artifact
 Report = Callable[[str], None]
 
 _IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_MOUNTED = "--out {}: a mount point, which cannot be replaced as a whole; name a folder in it"
 MOST_COMPARED = 200
 """Held-out texts that the artifact is compared with its source on; the reference may take a second for each."""
 
@@ -60,27 +63,30 @@ def import_model(
     replace: bool = False,
     report: Report = lambda line: None,
 ) -> Imported:
-    """Write the artifact folder `out`; it appears whole, or not at all.
+    """Write the artifact folder `out`; it appears whole, or not at all, and one that was there stays until then.
 
     Raises `UsageError` where `out` has something else in it, or an artifact without `replace`; `CheckpointError` where
     the source does not allow the description, or the artifact does not say what the source says. Only int8, and a
     graph that is used as it is, may differ by more than the limits: the answer, the manifest and the card then say so.
     """
     check_place(out, replace=replace)
-    choice = _choose(source, description, held_out, report)
     place = out.resolve()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{place.name[:32]}-", dir=place.parent) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix=f".{place.name[:32]}-", dir=place.parent, ignore_cleanup_errors=True
+        ) as folder:
             unfinished = Path(folder) / "artifact"
+            choice = _choose(source, description, held_out, report)
             report(f"building the graph in {description.precision}")
             write_artifact(source, unfinished, description, choice.plan if choice else None)
             compared, faults = _compare(source, unfinished, held_out, report)
             _describe(unfinished, source, compared, faults, choice, built_in=held_out is None)
-            if place.exists():
-                place.rename(Path(folder) / "before")
-            unfinished.rename(place)
+            check_place(out, replace=replace)  # somebody may have put something there meanwhile
+            put_in_place(unfinished, place)
     except OSError as error:
+        if error.errno in (errno.EBUSY, errno.EXDEV):
+            raise UsageError(_MOUNTED.format(out)) from error
         raise UsageError(f"--out {out}: cannot be written ({error.strerror or error})") from error
     return Imported(Artifact.load(place), compared, tuple(faults), choice)
 
@@ -88,6 +94,8 @@ def import_model(
 def check_place(out: Path, *, replace: bool) -> None:
     """Raise `UsageError` where an artifact must not be put: nothing that somebody else made is ever removed."""
     try:
+        if out.is_mount():
+            raise UsageError(_MOUNTED.format(out))
         if out.resolve() == Path.cwd():
             raise UsageError(f"--out {out}: the folder that you are in; name another one")
         if out.is_symlink() and not out.exists():

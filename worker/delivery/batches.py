@@ -10,7 +10,8 @@ from worker.records import OutputRecord
 def append(batch: BatchBuilder, record: OutputRecord) -> bool:
     """Add `record`; False when the batch is full. The first record of a batch always has room.
 
-    One without a timestamp gets the time of now.
+    One with a timestamp below zero gets the time of now. Kafka's own clients write none but that of no time: a broker
+    that packs records anew, as ``compression.type`` or compaction may have it do, fails on those before 1970.
     """
     timestamp_ms = record.timestamp_ms if record.timestamp_ms >= 0 else None
     headers = list(record.headers)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
 from typing import Protocol
 
 from worker.clock import Clock
@@ -105,10 +106,19 @@ class RecordCollector:
         self._outcomes.acknowledged(items[:count])
         return count
 
-    def refuse(self, item: Item, reason: Reason) -> None:
-        """See `worker.delivery.lane.LaneEvents`. A dead letter that is refused stops the worker: DeliveryError."""
-        letter = self._outcomes.refused(item, reason)
-        self._lane(letter[0].topic, letter[0].partition).extend((letter,))
+    def refuse(self, topic: str, partition: int, items: Iterable[Item], reason: Reason) -> Iterable[Item]:
+        """See `worker.delivery.lane.LaneEvents`. Raises FuseError; for a dead letter that is refused, DeliveryError."""
+        first, *others = items
+        stay: list[Item] = []
+        letters: dict[tuple[str, int], list[Item]] = defaultdict(list)
+        try:
+            for item in chain((self._outcomes.refused(first, reason),), self._outcomes.refused_alike(others)):
+                place = item[0].topic, item[0].partition
+                (stay if place == (topic, partition) else letters[place]).append(item)
+        finally:
+            for place, each in letters.items():
+                self._lane(*place).extend(each)
+        return stay
 
     def fail(self, error: BaseException) -> None:
         """See `worker.delivery.lane.LaneEvents`."""

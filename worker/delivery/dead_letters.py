@@ -7,7 +7,7 @@ from collections import Counter, deque
 from itertools import islice
 
 from worker.errors import FuseError, Reason, RecordError
-from worker.records import Headers, OutputRecord, Record
+from worker.records import NO_TIMESTAMP, Headers, OutputRecord, Record
 
 # The names and the form (text) of Kafka Streams' dead letters, KIP-1034; its stack trace is left out.
 EXCEPTION_HEADER = "__streams.errors.exception"
@@ -18,6 +18,8 @@ OFFSET_HEADER = "__streams.errors.offset"
 # What Kafka Streams has no name for: `Reason` and `Stage`, for machines.
 REASON_HEADER = "reviews_worker.errors.reason"
 STAGE_HEADER = "reviews_worker.errors.stage"
+TIMESTAMP_HEADER = "reviews_worker.errors.timestamp"
+"""The event's own time in milliseconds since the epoch; only where the dead letter cannot have it as its timestamp."""
 
 _REMEDIES = {
     Reason.NOT_UTF8: "check that the producer writes UTF-8 JSON, and input_topic",
@@ -30,16 +32,27 @@ _REMEDIES = {
     Reason.EVENT_TOO_LARGE: "raise max_event_bytes, or let the producer send less",
     Reason.OUTPUT_TOO_LARGE: "raise max.message.bytes of the output topic and max_output_bytes",
     Reason.OUTPUT_REFUSED: "let the producer give each event a key, or the output topic no compaction (cleanup.policy)",
+    Reason.TIMESTAMP_REFUSED: (
+        "raise message.timestamp.before.max.ms and message.timestamp.after.max.ms of the output topic to those of the"
+        " input topic, or check the producer's clock"
+    ),
     Reason.INFERENCE_FAILED: "check the model with 'reviews-worker check'",
 }
 
 
 def dead_letter(
-    record: Record, error: RecordError, topic: str, partition: int, carried: Headers | None = None
+    record: Record,
+    error: RecordError,
+    topic: str,
+    partition: int,
+    carried: Headers | None = None,
+    *,
+    time_of_now: bool = False,
 ) -> OutputRecord:
     """Return the dead letter for `record`: its key, value, headers and timestamp untouched, and headers added.
 
-    `carried` takes the place of the record's own headers.
+    `carried` takes the place of the record's own headers. With `time_of_now`, and for an event from before 1970, the
+    event's own time is in a header of its own.
 
     The added headers come last, so a dead letter that failed once more says the latest failure in the last header of
     each name. All are UTF-8 text, partition and offset in decimal.
@@ -58,7 +71,10 @@ def dead_letter(
         *(record.headers if carried is None else carried),
         *((name, text.encode(errors="replace")) for name, text in added),
     )
-    return OutputRecord(topic, partition, record.key, record.value, headers, record.timestamp_ms)
+    timestamp_ms = NO_TIMESTAMP if time_of_now else record.timestamp_ms
+    if timestamp_ms < 0 and record.timestamp_ms != NO_TIMESTAMP:
+        headers = (*headers, (TIMESTAMP_HEADER, b"%d" % record.timestamp_ms))
+    return OutputRecord(topic, partition, record.key, record.value, headers, timestamp_ms)
 
 
 class DeadLetterFuse:

@@ -22,7 +22,8 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 
 from worker.delivery import refusals
 from worker.delivery.batches import append
-from worker.delivery.transactions import EXACTLY_ONCE_MARK, BatchRefusedError
+from worker.delivery.offset_metadata import OffsetMetadata
+from worker.delivery.transactions import BatchRefusedError
 from worker.errors import DeliveryError, FencedError, TransactionError, WorkerError
 from worker.records import OutputRecord, TopicPartition
 from worker.security import lacking
@@ -32,6 +33,8 @@ CLOSE_TIMEOUT_S = 5.0
 
 ReadCommitted = Callable[[TopicPartition], Awaitable[int | None]]
 """Reads a partition's committed offset from the group, no transaction pending; raises KafkaError or TimeoutError."""
+DescribeOffset = Callable[[TopicPartition], OffsetMetadata]
+"""What is to be stored beside an offset of a partition."""
 
 
 class KafkaTransactions:
@@ -43,11 +46,13 @@ class KafkaTransactions:
         group: str,
         new_producer: Callable[[], AIOKafkaProducer],
         read_committed: ReadCommitted,
+        describe_offset: DescribeOffset,
     ) -> None:
         self._partition = partition
         self._group = group
         self._new_producer = new_producer
         self._read_committed = read_committed
+        self._describe_offset = describe_offset
         self._producer: AIOKafkaProducer | None = None
 
     async def open(self) -> None:
@@ -67,7 +72,8 @@ class KafkaTransactions:
         producer = self._producer
         if producer is None:
             raise TransactionError("not open")
-        offsets = {KafkaPartition(*self._partition): OffsetAndMetadata(next_offset, EXACTLY_ONCE_MARK)}
+        metadata = self._describe_offset(self._partition)._replace(exactly_once=True)
+        offsets = {KafkaPartition(*self._partition): OffsetAndMetadata(next_offset, str(metadata))}
         with self._faults():
             await producer.begin_transaction()
             publishing = [_publish(producer, place, each, batch_records) for place, each in _by_place(records).items()]

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Protocol
 
 from worker.clock import Clock
@@ -31,8 +31,11 @@ class LaneEvents(Protocol):
     async def publish(self, topic: str, partition: int, items: Sequence[Item]) -> int:
         """Publish a group; answers how many of its first items are acknowledged, 0 when their owner was closed."""
 
-    def refuse(self, item: Item, reason: Reason) -> None:
-        """The broker does not take this record."""
+    def refuse(self, topic: str, partition: int, items: Iterable[Item], reason: Reason) -> Iterable[Item]:
+        """The broker does not take the first of `items`. Answers what is left to publish here, in order.
+
+        What became a dead letter, and others with it that would be refused alike, has gone to its own lane.
+        """
 
     def fail(self, error: BaseException) -> None:
         """The lane has ended with this error."""
@@ -81,6 +84,8 @@ class Lane:
             while True:
                 await self._arrived.wait()
                 while self._items:
+                    if self._drop(stale(self._items)):
+                        continue
                     await self._gather()
                     await self._publish_next(MAX_GROUP_RECORDS)
                 self._arrived.clear()
@@ -101,8 +106,7 @@ class Lane:
 
     async def _publish_next(self, group_limit: int) -> None:
         """Publish one group. One that is refused is halved until the record that the broker does not take is alone."""
-        if self._items[0][2].closed:
-            self._drop(1)
+        if self._drop(stale(self._items)):  # since they were gathered, or another part of the group was tried
             return
         group = list(islice(self._items, group_limit))
         try:
@@ -111,15 +115,26 @@ class Lane:
             if len(group) > 1:
                 await self._publish_next(len(group) // 2)
                 return
-            self._events.refuse(group[0], error.reason)
-            count = 1
+            before = len(self._items)
+            self._items = deque(self._events.refuse(self._topic, self._partition, self._items, error.reason))
+            self._progress(before - len(self._items))
+            return
         self._drop(count)
 
-    def _drop(self, count: int) -> None:
+    def _drop(self, count: int) -> int:
         if count == len(self._items):
             self._items.clear()
         else:
             for _ in range(count):
                 self._items.popleft()
+        self._progress(count)
+        return count
+
+    def _progress(self, count: int) -> None:
         self._done += count
         self._progressed.set()
+
+
+def stale(items: Iterable[Item]) -> int:
+    """How many items at the head belong to an assignment that is over; a lane drops them all at once."""
+    return sum(1 for _ in takewhile(lambda item: item[2].closed, items))

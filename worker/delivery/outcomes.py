@@ -60,10 +60,15 @@ class Outcomes:
     def refused(self, item: Item, reason: Reason) -> Item:
         """The dead letter for an output that the broker does not take for `reason`; raises FuseError.
 
-        A dead letter that is refused stops the worker: DeliveryError.
+        A dead letter whose time is refused gets that of now. One that is refused for something else stops the worker:
+        DeliveryError.
         """
         output, entry, owner = item
+        self._writer.learn(output, reason)
         if self._writer.is_dead_letter(output):
+            outcome = entry.outcome
+            if reason is Reason.TIMESTAMP_REFUSED and output.timestamp_ms >= 0 and isinstance(outcome, RecordError):
+                return self._writer.refuse(entry, outcome, time_of_now=True), entry, owner
             raise _refused_letter(output, entry.record.source, reason)
         if self._classified_since:
             self._fuse.interrupt()
@@ -72,19 +77,22 @@ class Outcomes:
         if reason is Reason.OUTPUT_TOO_LARGE:
             limit = f"the broker takes for {output.topic}"
             return self._writer.refuse_as_too_large(entry, record_bytes(output), limit), entry, owner
+        if reason is Reason.TIMESTAMP_REFUSED:
+            return self._writer.refuse_for_its_time(entry), entry, owner
         return self._writer.refuse_as_invalid(entry), entry, owner
 
     def refused_alike(self, items: Iterable[Item]) -> Iterator[Item]:
         """`items`, with dead letters in place of those that need not be sent again to be refused; raises FuseError."""
         classified = False
         for item in items:
-            if self._writer.takes(item[0]):
+            reason = None if item[2].closed else self._writer.refusal(item[0])
+            if reason is None:
                 classified |= not isinstance(item[1].outcome, RecordError)
                 yield item
             else:
                 self._classified_since |= classified
                 classified = False
-                yield self.refused(item, Reason.OUTPUT_REFUSED)
+                yield self.refused(item, reason)
 
     def acknowledged(self, items: Sequence[Item]) -> None:
         """The broker has `items`: tell their owners, and count them."""
@@ -118,6 +126,12 @@ def _refused_letter(letter: OutputRecord, source: str, reason: Reason) -> Delive
         return DeliveryError(
             f"the dead letter for {source} has {record_bytes(letter)} bytes, more than {letter.topic} takes; raise its"
             " max.message.bytes and start the worker again"
+        )
+    if reason is Reason.TIMESTAMP_REFUSED:
+        return DeliveryError(
+            f"{letter.topic} does not take the dead letter for {source}, not even with the time of now; check the"
+            " clocks of this machine and of the brokers, and the topic's message.timestamp.before.max.ms and"
+            " message.timestamp.after.max.ms"
         )
     return DeliveryError(
         f"{letter.topic} does not take the dead letter for {source}: {why_invalid(letter)}; change the topic and start"

@@ -9,12 +9,15 @@ from aiokafka.partitioner import murmur2
 
 from worker.clock import Clock
 from worker.delivery.dead_letters import dead_letter
+from worker.delivery.refused_times import RefusedTimes
 from worker.errors import Reason, RecordError, Stage
 from worker.events import EventCodec, ResultWriter, rfc3339_ms
-from worker.records import Entry, Headers, OutputRecord, Prediction, Record, TopicPartition
+from worker.records import NO_TIMESTAMP, Entry, Headers, OutputRecord, Prediction, Record, TopicPartition
 from worker.tracing import Tracing
 
 SOURCE_HEADER = "source"
+SOURCE_TIMESTAMP_HEADER = "source_timestamp"
+"""The event's own time in milliseconds since the epoch, where it is before 1970, and the output has another one."""
 RECORD_OVERHEAD_BYTES = 128
 """More than Kafka's own framing of a batch with one record in it (61 bytes and a few varints)."""
 LARGEST_RESULT_BYTES = 8192
@@ -75,6 +78,7 @@ class OutputWriter:
         self._source_prefixes: dict[TopicPartition, bytes] = {}
         self._keys_only = output.keys_only
         self._surely_small = output.max_record_bytes - LARGEST_RESULT_BYTES
+        self._refused_times = {topic: RefusedTimes(clock) for topic in (output.topic, dead_letters.topic)}
 
     def write(self, entries: Sequence[Entry]) -> list[OutputRecord]:
         """One record for each entry, in order. An output beyond the topic's limit becomes a dead letter."""
@@ -87,16 +91,30 @@ class OutputWriter:
         """Whether `output` goes to the dead-letter topic."""
         return output.topic == self._dead_letters.topic
 
-    def takes(self, output: OutputRecord) -> bool:
-        """Whether the topic of `output` may take it, as far as is known by now."""
-        return output.key is not None or not self._keys_only or self.is_dead_letter(output)
+    def refusal(self, output: OutputRecord) -> Reason | None:
+        """For what the topic of `output` is known by now to refuse it; None where it may take it."""
+        if output.key is None and self._keys_only and not self.is_dead_letter(output):
+            return Reason.OUTPUT_REFUSED
+        return Reason.TIMESTAMP_REFUSED if self._refused_times[output.topic].hold(output.timestamp_ms) else None
 
-    def refuse(self, entry: Entry, error: RecordError) -> OutputRecord:
-        """The dead letter for an entry; `error` becomes its outcome."""
+    def learn(self, output: OutputRecord, reason: Reason) -> None:
+        """Its topic has refused `output`, alone, for `reason`: the next ones need not be sent to find out."""
+        if reason is Reason.TIMESTAMP_REFUSED and output.timestamp_ms >= 0:
+            self._refused_times[output.topic].note(output.timestamp_ms)
+        elif reason is Reason.OUTPUT_REFUSED and output.key is None and not self.is_dead_letter(output):
+            self._keys_only = True
+
+    def refuse(self, entry: Entry, error: RecordError, *, time_of_now: bool = False) -> OutputRecord:
+        """The dead letter for an entry; `error` becomes its outcome.
+
+        It has the event's own time, unless `time_of_now`, or unless its topic does not take that.
+        """
         entry.outcome = error.without_traceback()
-        partition = self._partitioner.partition(entry.record, self._dead_letters)
-        headers = entry.record.headers if self._tracing is None else self._tracing.headers(entry)
-        return dead_letter(entry.record, error, self._dead_letters.topic, partition, headers)
+        record, topic = entry.record, self._dead_letters.topic
+        partition = self._partitioner.partition(record, self._dead_letters)
+        headers = record.headers if self._tracing is None else self._tracing.headers(entry)
+        time_of_now = time_of_now or self._refused_times[topic].hold(record.timestamp_ms)
+        return dead_letter(record, error, topic, partition, headers, time_of_now=time_of_now)
 
     def refuse_as_too_large(self, entry: Entry, size_bytes: int, limit: str) -> OutputRecord:
         """The dead letter for an entry whose output the broker does not take."""
@@ -105,11 +123,16 @@ class OutputWriter:
 
     def refuse_as_invalid(self, entry: Entry) -> OutputRecord:
         """The dead letter for an entry whose output the broker takes for no valid record."""
-        if entry.record.key is None:
-            self._keys_only = True  # the next ones need not be sent to find out
-        output = self._output.topic
-        message = f"{output} does not take the classified event: {why_invalid(entry.record)}"
+        message = f"{self._output.topic} does not take the classified event: {why_invalid(entry.record)}"
         return self.refuse(entry, RecordError(Reason.OUTPUT_REFUSED, Stage.PUBLISH, message))
+
+    def refuse_for_its_time(self, entry: Entry) -> OutputRecord:
+        """The dead letter, with the time of now, for an entry whose own time the output topic does not take."""
+        message = (
+            f"{self._output.topic} does not take the event's timestamp, {_shown_time(entry.record.timestamp_ms)}"
+            " (message.timestamp.before.max.ms, message.timestamp.after.max.ms)"
+        )
+        return self.refuse(entry, RecordError(Reason.TIMESTAMP_REFUSED, Stage.PUBLISH, message), time_of_now=True)
 
     def _write(self, entry: Entry, carried: Headers, classified_at: str) -> OutputRecord:
         record, outcome = entry.record, entry.outcome
@@ -124,8 +147,12 @@ class OutputWriter:
                     return self.refuse(entry, error)
         if record.key is None and self._keys_only:
             return self.refuse_as_invalid(entry)
+        if self._refused_times[self._output.topic].hold(record.timestamp_ms):
+            return self.refuse_for_its_time(entry)
         source = SOURCE_HEADER, self._source_prefix(record.partition) + b"%d" % record.offset
         partition = self._partitioner.partition(record, self._output)
+        if record.timestamp_ms < NO_TIMESTAMP:
+            carried = (*carried, (SOURCE_TIMESTAMP_HEADER, b"%d" % record.timestamp_ms))
         headers = (*carried, source) if carried else (source,)
         output = OutputRecord(self._output.topic, partition, record.key, value, headers, record.timestamp_ms)
         if carried or record.size_bytes > self._surely_small:
@@ -147,7 +174,14 @@ def why_invalid(record: Record | OutputRecord) -> str:
     """What a broker may mean by INVALID_RECORD; it says no more."""
     if record.key is None:
         return "it has no key, and a compacted topic (cleanup.policy) takes none without"
-    return "the broker takes it for no valid record (INVALID_RECORD)"
+    return "the broker takes it for no valid record (INVALID_RECORD), or a policy of its operators forbids it"
+
+
+def _shown_time(timestamp_ms: int) -> str:
+    try:
+        return rfc3339_ms(timestamp_ms / 1000)
+    except (ValueError, OverflowError, OSError):  # no calendar has it
+        return f"{timestamp_ms} ms since 1970"
 
 
 def record_bytes(output: OutputRecord) -> int:

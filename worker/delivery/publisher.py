@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,6 +15,7 @@ from aiokafka.errors import KafkaError
 from worker.delivery.batches import append
 from worker.delivery.refusals import HOPELESS, REFUSED, refusal
 from worker.errors import DeliveryError
+from worker.logs import REMINDER_S
 from worker.metrics import Metrics
 from worker.records import OutputRecord
 from worker.security import lacking
@@ -45,6 +47,7 @@ class KafkaPublisher:
         self._users: Counter[AIOKafkaProducer] = Counter()
         """Batches under way through each producer."""
         self._failing = False
+        self._said_at = 0.0
 
     async def start(self) -> None:
         """Connect; raises KafkaError when no broker answers."""
@@ -102,14 +105,21 @@ class KafkaPublisher:
 
     @contextlib.contextmanager
     def _silence_told(self, topic: str) -> Iterator[None]:
-        timer = asyncio.get_running_loop().call_later(SILENCE_S, self._say, topic, f"no answer for {SILENCE_S:g} s")
+        timer = asyncio.get_running_loop().call_later(SILENCE_S, self._say_silence, topic)
         try:
             yield
         finally:
             timer.cancel()
 
+    def _say_silence(self, topic: str) -> None:
+        cluster = self._producer.client.cluster if self._producer else None
+        known = cluster is None or cluster.partitions_for_topic(topic) is not None
+        self._say(topic, f"no answer for {SILENCE_S:g} s" if known else "the broker knows no such topic")
+
     def _say(self, topic: str, reason: str) -> None:
-        if not self._failing:
+        now = time.monotonic()
+        if not self._failing or now - self._said_at >= REMINDER_S:
+            self._said_at = now
             logger.warning("%s does not take outputs now (%s); trying again, nothing is lost", topic, reason)
         self._failing = True
 

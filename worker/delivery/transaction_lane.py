@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 from worker.clock import Clock
-from worker.delivery.lane import LATE_S, MAX_GROUP_RECORDS
+from worker.delivery.lane import LATE_S, MAX_GROUP_RECORDS, stale
 from worker.delivery.outcomes import Item, Outcomes
 from worker.delivery.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, mentioned, persistently
 from worker.delivery.transactions import BatchRefusedError, Transactions
@@ -124,6 +124,8 @@ class TransactionLane:
             while True:
                 await self._arrived.wait()
                 while self._items:
+                    if self._drop(stale(self._items)):
+                        continue
                     await self._gather()
                     await self._transact()
                 self._arrived.clear()
@@ -150,10 +152,9 @@ class TransactionLane:
 
     async def _transact(self) -> None:
         """One transaction with what waits; what it does not commit goes on waiting."""
-        owner = self._items[0][2]
-        if owner.closed:
-            self._drop(len(self._items))
+        if self._drop(stale(self._items)):
             return
+        owner = self._items[0][2]
         items = list(islice(self._items, MAX_GROUP_RECORDS))
         next_offset = items[-1][1].record.offset + 1
         records = [item[0] for item in items]
@@ -227,10 +228,11 @@ class TransactionLane:
         self._items[index] = self._outcomes.refused(self._items[index], error.reason)
         self._items = deque(self._outcomes.refused_alike(self._items))
 
-    def _drop(self, count: int) -> None:
+    def _drop(self, count: int) -> int:
         for _ in range(count):
             self._items.popleft()
         self._progressed.set()
+        return count
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

@@ -14,9 +14,6 @@ from typing import Protocol
 from worker.errors import RecordRefusedError
 from worker.records import OutputRecord, TopicPartition
 
-EXACTLY_ONCE_MARK = "exactly_once"
-"""Metadata of the offsets committed in transactions: who commits at least once afterwards knows whom to fence."""
-
 
 class BatchRefusedError(RecordRefusedError):
     """The broker does not take `records`, which were sent as one batch."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from worker.errors import BrokerError, RecordRefusedError, RecordTooLargeError
+from worker.errors import BrokerError, RecordRefusedError, RecordTimeError, RecordTooLargeError
 from worker.records import Headers, OutputRecord, TopicPartition
 
 DEFAULT_MAX_BATCH_BYTES = 1_048_588
@@ -43,6 +44,7 @@ class FakeBroker:
         self._logs: dict[TopicPartition, _Log] = {}
         self._max_batch_bytes: dict[str, int] = {}
         self._keys_only: set[str] = set()
+        self._times_ms: dict[str, tuple[int, int]] = {}
         self._committed: dict[str, dict[TopicPartition, int]] = {}
         self._epochs: dict[str, int] = {}
         self._back = asyncio.Event()
@@ -81,6 +83,10 @@ class FakeBroker:
         """Let `topic` take no record without a key from now on, as a compacted one."""
         self._keys_only.add(topic)
 
+    def take_times(self, topic: str, first_ms: int, last_ms: int) -> None:
+        """Let `topic` take no timestamp before or after these from now on; records without one are taken."""
+        self._times_ms[topic] = first_ms, last_ms
+
     def append(
         self,
         partition: TopicPartition,
@@ -112,10 +118,13 @@ class FakeBroker:
             self.append(partition, output.value, key=output.key, headers=output.headers, timestamp_ms=timestamp_ms)
 
     def check_batch(self, partition: TopicPartition, outputs: Iterable[OutputRecord]) -> None:
-        """Raises RecordRefusedError for a batch that the topic does not take, for its size or for want of a key."""
+        """Raises RecordRefusedError for a batch that the topic does not take, for its size, a time or want of a key."""
         outputs = list(outputs)
         if self.takes_keys_only(partition.topic) and any(output.key is None for output in outputs):
             raise RecordRefusedError(f"a record without a key; {partition.topic} takes none")
+        first_ms, last_ms = self._times_ms.get(partition.topic, (0, sys.maxsize))
+        if any(output.timestamp_ms >= 0 and not first_ms <= output.timestamp_ms <= last_ms for output in outputs):
+            raise RecordTimeError(f"a time that {partition.topic} does not take")
         size_bytes, limit = batch_bytes(outputs), self._max_batch_bytes[partition.topic]
         if size_bytes > limit:
             raise RecordTooLargeError(f"a batch of {size_bytes} bytes; {partition.topic} takes {limit}")

@@ -32,7 +32,7 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from worker.delivery.transactions import EXACTLY_ONCE_MARK
+from worker.delivery.offset_metadata import OffsetMetadata
 from worker.errors import BrokerError
 from worker.faust_app.added_partitions import AddedPartitions
 from worker.faust_app.chunks import Fetched
@@ -41,8 +41,10 @@ from worker.faust_app.committed import committed_offsets, offsets_by_now
 from worker.faust_app.handed_over import HandedOver
 from worker.faust_app.host import Host
 from worker.faust_app.place_in_group import PlaceInGroup
+from worker.faust_app.same_topic import SameTopic
 from worker.faust_app.standing import Standing, standing_of
-from worker.faust_app.start_offsets import Gaps, start_offsets
+from worker.faust_app.start_offsets import Gaps, Starts
+from worker.faust_app.topic_ids import TopicIds
 from worker.records import TopicPartition
 from worker.security import lacking
 
@@ -63,6 +65,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread with the real consumer in it."""
 
     _gaps: Gaps
+    _topic_ids: TopicIds
+    _starts: Starts
+    _same_topic: SameTopic
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,12 +98,18 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         consumer = self._ensure_consumer()
         self._gaps = Gaps(consumer)
+        self._watch_topics(consumer)
         self._place = PlaceInGroup(
             consumer, lambda error: self._on_worker_loop(_call(self._host.membership.failed, error))
         )
         self._watching = [asyncio.create_task(self._place.watch())]
         if consumer._coordinator._group_instance_id:
             self._watching.append(asyncio.create_task(AddedPartitions(consumer).watch()))
+
+    def _watch_topics(self, consumer: Any) -> None:
+        self._topic_ids = TopicIds(consumer, lambda: self.generation)
+        self._starts = Starts(consumer, self._topic_ids, from_beginning=self._host.from_beginning)
+        self._same_topic = SameTopic(consumer, self._topic_ids, self._starts, self._handed_over.ends)
 
     async def on_thread_stop(self) -> None:
         """Stop the consumer, whatever the broker does: whoever stops this thread waits for its end.
@@ -173,14 +184,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             # first: who waits for the transaction of a dead member waits until the broker gives it up.
             answer = await self._answer(generation, lambda: offsets_by_now(self._ensure_consumer(), partitions))
             committed, pending = answer or ({}, set())
-            to_fence = [*pending, *(each for each, at in committed.items() if at.metadata == EXACTLY_ONCE_MARK)]
+            marked = [each for each, at in committed.items() if OffsetMetadata.parse(at.metadata).exactly_once]
+            to_fence = [*pending, *marked]
         if to_fence:
             taking_over = self._host.membership.take_over([TopicPartition(*each) for each in to_fence])
             await self._on_worker_loop(taking_over)
-        consumer, from_beginning = self._ensure_consumer(), self._host.from_beginning
-        start = await self._answer(
-            generation, lambda: start_offsets(consumer, partitions, from_beginning=from_beginning)
-        )
+        start = await self._answer(generation, lambda: self._starts.of(partitions, generation))
         if start is not None and generation == self.generation:
             await self._on_worker_loop(_call(self._host.membership.assigned, generation, start))
 
@@ -218,13 +227,20 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if reason := lacking(error, "read"):
                 await self._on_worker_loop(_call(self._host.membership.failed, reason))
             return {}
+        assignment, reading = (self.generation, self._joining), self._reading
+        # Asked after the fetch: the fetch itself knows only the name.
+        others = await self._same_topic.others_among(records_by_partition)
+        if assignment != (self.generation, self._joining):
+            return {}  # it ended meanwhile
+        if reading != self._reading:  # what comes before has been sought
+            others = records_by_partition.keys()
         flows, active = self.consumer.flow_active, self.consumer._active_partitions
         fetched = {}
         for tp, records in records_by_partition.items():
-            if not flows or tp not in active:
-                self._seek_back(tp, records[0].offset)
-                continue
             first = records[0].offset
+            if not flows or tp not in active or tp in others:
+                self._seek_back(tp, min(first, self._handed_over.sought(tp, first)))
+                continue
             if self._handed_over.begins_anew(tp, first):
                 self._begin_anew(tp, first)
                 continue
@@ -233,6 +249,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 self._gaps.look_into(driver.ensure_aiokafka_TP(tp), follows, first)
             fetched[tp] = Fetched(self.generation, follows, records, self._reading)
         return fetched
+
+    def offset_metadata(self, partition: TopicPartition) -> OffsetMetadata:
+        """What is to be stored beside an offset of the assignment; may be called from any thread."""
+        return OffsetMetadata(self._topic_ids.begun(partition.topic))
 
     def _begin_anew(self, tp: TP, first: int) -> None:
         """aiokafka has begun anew, as what it had read is not there any more. So does the group, from its offsets."""
@@ -277,10 +297,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             self._storing = asyncio.Lock()
         async with self._storing:
             # While an assignment is being revoked the number has moved on, and its commits are still ours to make.
-            if generation not in (self.generation, self._ending_generation):
+            if generation not in (self.generation, self._ending_generation) or self._topic_ids.is_mixed(generation):
                 return False
             fresh = {
-                KafkaPartition(*partition): OffsetAndMetadata(offset, "")
+                KafkaPartition(*partition): OffsetAndMetadata(offset, str(self.offset_metadata(partition)))
                 for partition, offset in offsets.items()
                 if offset > self._stored.get(TP(*partition), -1)
             }
@@ -322,6 +342,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _standing(self) -> dict[TopicPartition, Standing]:
         until = self._handed_over.until
+        with contextlib.suppress(KafkaError, TimeoutError):
+            await self._same_topic.look(self._ensure_consumer().assignment())
         return await standing_of(
             self._ensure_consumer(), lambda place: until(TP(*place)), read_committed=self._host.read_committed
         )

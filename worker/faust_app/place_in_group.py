@@ -9,7 +9,10 @@ them while it joins, its coordinator waits for somebody to ask for the error, wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,10 +20,14 @@ from aiokafka.errors import KafkaError
 
 from worker.errors import FatalError, UsageError
 from worker.faust_app.group_description import describe_group
-from worker.security import lacking
+from worker.security import passes, refusal_of, refused_as
+from worker.security.codes import FENCED_INSTANCE_ID
+
+logger = logging.getLogger(__name__)
 
 WATCH_INTERVAL_S = 0.5
 RETRY_PAUSE_S = 0.5
+REMINDER_S = 60.0
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
@@ -31,13 +38,30 @@ class PlaceInGroup:
         self._coordinator = consumer._coordinator
         self._lost = lost
         self._known_as = ""
+        self._said_at = float("-inf")
 
     async def watch(self) -> None:
-        """Wait until the coordinator has given up, and call `lost` with the reason."""
-        while (error := self._given_up()) is None:
+        """Wait until the coordinator has given up for good, and call `lost` with the reason."""
+        while True:
             self._known_as = self._coordinator.member_id or self._known_as
             await asyncio.sleep(WATCH_INTERVAL_S)
-        await self._lost(await self._explained(error))
+            wrapped = self._given_up()
+            if wrapped is None:
+                continue
+            error = refused_as(wrapped)
+            if self._coordinator._coordination_task.done() or not passes(error):
+                await self._lost(await self._explained(error))
+                return
+            self._try_again(error)
+
+    def _try_again(self, error: BaseException) -> None:
+        """aiokafka waits for somebody to look at the error, and joins again then."""
+        if time.monotonic() - self._said_at > REMINDER_S:
+            self._said_at = time.monotonic()
+            logger.warning("the group %s cannot be joined now (%s); trying again", self._coordinator.group_id, error)
+        self._coordinator.request_rejoin()
+        with contextlib.suppress(KafkaError):
+            self._coordinator.check_errors()
 
     async def check(self) -> None:
         """Call before the group is joined again. When another worker has our place, calls `lost`, and then returns only
@@ -59,9 +83,12 @@ class PlaceInGroup:
         return pending
 
     async def _explained(self, error: BaseException) -> FatalError:
-        if self._coordinator._group_instance_id and await self._other_holder():
+        coordinator = self._coordinator
+        if isinstance(error, FENCED_INSTANCE_ID) or (coordinator._group_instance_id and await self._other_holder()):
             return self._taken()
-        return lacking(error) or FatalError(f"the group {self._coordinator.group_id} cannot be joined: {error}")
+        node = coordinator._client.get_random_node()
+        session_timeout_s = coordinator._session_timeout_ms / 1000
+        return await refusal_of(error, coordinator._client, node, coordinator.group_id, session_timeout_s)
 
     def _taken(self) -> UsageError:
         return UsageError(

@@ -19,11 +19,13 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from worker.clock import SystemClock
 from worker.delivery.kafka_transactions import KafkaTransactions
+from worker.delivery.offset_metadata import OffsetMetadata
 from worker.delivery.publisher import KafkaPublisher
 from worker.delivery.transactions import transactional_id
 from worker.errors import BrokerError, ExitCode, FatalError, UnreachableError
 from worker.faust_app.app import FaustApp, build_app
 from worker.faust_app.model import Model, load_model
+from worker.faust_app.newcomer import newcomer_is_answered
 from worker.faust_app.parts import Parts, Surroundings, build_pipeline, new_producer
 from worker.faust_app.watch import Watch
 from worker.faust_app.web import HealthServer
@@ -46,6 +48,7 @@ LAST_COMMIT_S = 3.0
 LAST_SPANS_S = 3.0
 SWITCH_INTERVAL_S = 0.001
 STOP_TIMEOUT_S = 10.0
+MISSING = ("is missing", "has been missing", "is there again")
 
 
 class WorkerService:
@@ -66,6 +69,7 @@ class WorkerService:
         ).set(1)
         self._progress = Progress(settings.stall_timeout_s, settings.rebalance_timeout_s)
         self._broker = StateLog(logger, f"Kafka at {settings.bootstrap_servers}")
+        self._topic = StateLog(logger, f"topic {settings.input_topic}", words=MISSING)
         self._stop_requested = asyncio.Event()
         self._killed = threading.Event()
         self._model: Model | None = None
@@ -168,6 +172,9 @@ class WorkerService:
             broker=self._broker,
             clock=self._clock,
             metrics=self.metrics,
+            newcomer=self._newcomer_is_answered,
+            topic=self._topic,
+            transaction_patience_s=self._settings.stall_timeout_s,
         )
         watching = asyncio.create_task(watch.run())
         crashed = asyncio.create_task(app.wait_until_stopped())
@@ -246,7 +253,12 @@ class WorkerService:
         if self._parts:
             self._parts.pipeline.closed()
             self._parts.collector.retire()
-        self.metrics.lag.clear()
+        for of_partitions in (
+            self.metrics.lag,
+            self.metrics.lag_in_transactions,
+            self.metrics.open_transaction_seconds,
+        ):
+            of_partitions.clear()
         self.metrics.drain_seconds.set(0)
 
     async def take_over(self, partitions: Collection[TopicPartition]) -> None:
@@ -278,14 +290,28 @@ class WorkerService:
         """See `worker.pipeline.protocols.Committer`."""
         return self._app is not None and await self._app.reviews_consumer.store_offsets(offsets, generation)
 
+    async def _newcomer_is_answered(self, partitions: Collection[TopicPartition]) -> bool:
+        topic = self._settings.input_topic
+        return await newcomer_is_answered(self._settings, partitions or [TopicPartition(topic, 0)])
+
     def _new_transactions(self, partition: TopicPartition) -> KafkaTransactions:
         settings = self._settings
         identity = transactional_id(settings.group, partition)
-        return KafkaTransactions(partition, settings.group, lambda: new_producer(settings, identity), self._committed)
+        return KafkaTransactions(
+            partition,
+            settings.group,
+            lambda: new_producer(settings, identity),
+            self._committed,
+            self._offset_metadata,
+        )
 
     async def _committed(self, partition: TopicPartition) -> int | None:
         assert self._app is not None  # noqa: S101 - it has assigned the partition
         return await self._app.reviews_consumer.committed(partition)
+
+    def _offset_metadata(self, partition: TopicPartition) -> OffsetMetadata:
+        assert self._app is not None  # noqa: S101 - it has assigned the partition
+        return self._app.reviews_consumer.offset_metadata(partition)
 
     def _rejoin(self) -> None:
         if self._app is not None:
@@ -305,8 +331,8 @@ class WorkerService:
             return ["the broker has not answered yet"]
         if not pipeline.lifecycle.accepts_input:
             return ["the worker is stopping"]
-        if self._broker.is_away:
-            return ["the broker does not answer"]
+        if self._broker.is_away or self._topic.is_away:
+            return ["the broker does not answer" if self._broker.is_away else "the input topic is missing"]
         if pipeline.task is None or pipeline.task.closed:
             return ["no partitions are assigned yet"]
         return []

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from worker.delivery.offset_metadata import OffsetMetadata
 from worker.faust_app.chunks import Fetched, to_chunk
 from worker.faust_app.clients import Producer
 from worker.faust_app.consumer_thread import ConsumerThread
@@ -66,6 +67,10 @@ class Consumer(driver.Consumer):
     async def committed(self, partition: TopicPartition) -> int | None:
         """See `ConsumerThread.committed`."""
         return await self._thread.committed(partition)
+
+    def offset_metadata(self, partition: TopicPartition) -> OffsetMetadata:
+        """See `ConsumerThread.offset_metadata`."""
+        return self._thread.offset_metadata(partition)
 
     def rejoin(self) -> None:
         """See `ConsumerThread.rejoin`."""

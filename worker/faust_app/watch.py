@@ -10,7 +10,9 @@ from typing import Protocol
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from worker.clock import Clock
-from worker.faust_app.standing import Standing
+from worker.faust_app.newcomer import Ask, Newcomer
+from worker.faust_app.open_transactions import OpenTransactions
+from worker.faust_app.standing import MissingTopicError, Standing
 from worker.logs import StateLog
 from worker.metrics import Metrics
 from worker.pipeline.drain_time import DrainTime
@@ -42,6 +44,9 @@ class Watch:
         broker: StateLog,
         clock: Clock,
         metrics: Metrics,
+        newcomer: Ask,
+        topic: StateLog,
+        transaction_patience_s: float,
     ) -> None:
         self._source = source
         self._task = task
@@ -51,6 +56,9 @@ class Watch:
         self._metrics = metrics
         self._stalled: str | None = None
         self._drain_time = DrainTime()
+        self._newcomer = Newcomer(newcomer, progress, clock)
+        self._topic = topic
+        self._transactions = OpenTransactions(transaction_patience_s, metrics)
 
     async def run(self) -> None:
         """Look every second, until cancelled."""
@@ -76,30 +84,52 @@ class Watch:
             return  # neither the consumer's thread nor the broker says anything: the watchdog's time runs on
         except IllegalStateError:
             return  # the assignment ended while the broker was asked
+        except MissingTopicError:
+            self._answered()
+            self._topic.away("the broker knows no such topic", "nothing is read until it is created again")
+            self._nothing_to_do()
+            self._metrics.topic_missing.set(1)
+            self._metrics.lag.clear()
+            self._metrics.lag_in_transactions.clear()
+            return
         except KafkaError as error:
             self._broker.away(recent_failure() or type(error).__name__, "nothing is lost, work goes on when it is back")
             self._metrics.broker_up.set(0)
-            self._drain_time.interrupted()
-            self._progress.caught_up(self._clock.monotonic())
+            self._nothing_to_do()
+            self._newcomer.compare(task.partitions if task else ())
             return
-        self._broker.back()
-        self._metrics.broker_up.set(1)
+        self._answered()
+        self._topic.back()
+        self._metrics.topic_missing.set(0)
         if task is not None and not task.closed:
             self._report_lag(task, standing)
 
+    def _answered(self) -> None:
+        self._newcomer.answered()
+        self._broker.back()
+        self._metrics.broker_up.set(1)
+
+    def _nothing_to_do(self) -> None:
+        self._drain_time.interrupted()
+        self._progress.caught_up(self._clock.monotonic())
+
     def _report_lag(self, task: StreamTask, standing: Mapping[TopicPartition, Standing]) -> None:
         waiting, lag, committed_offsets = task.in_flight, 0, {}
-        for partition, (position, end, delivered_until) in standing.items():
+        for partition, at in standing.items():
             submitted_until, committed = task.position(partition) or 0, task.committed(partition)
             # What was handed over and never arrived counts too: Faust may lose a chunk on its way.
-            unread = max(0, end - position) + max(0, (delivered_until or 0) - submitted_until)
+            unread = max(0, at.readable - at.position) + max(0, (at.delivered_until or 0) - submitted_until)
             waiting += unread
-            # Where all is read and stored, nothing but transaction markers can lie between there and the end.
-            behind = max(0, end - committed) if unread or committed < submitted_until else 0
+            # Where all is read and stored, nothing but transaction markers can lie between there and the position.
+            done = not unread and committed >= submitted_until
+            behind = max(0, at.end - (max(committed, at.position) if done else committed))
+            held = at.end - at.readable
             self._metrics.lag.labels(str(partition.partition)).set(behind)
-            lag += behind
+            self._metrics.lag_in_transactions.labels(str(partition.partition)).set(held)
+            lag += max(0, behind - held)
             committed_offsets[partition] = committed
         now = self._clock.monotonic()
+        self._transactions.look(now, standing)
         self._metrics.drain_seconds.set(self._drain_time.after(now, committed_offsets, lag))
         if not waiting:
             self._progress.caught_up(now)

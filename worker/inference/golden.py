@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from worker.errors import ArtifactError, InferenceError
+from worker.errors import ArtifactError, NotFiniteError
 from worker.tokenization import Tokenizer
 
 GOLDEN = "golden.json"
@@ -108,9 +108,7 @@ class GoldenSet:
             ids[row, : len(review.ids)] = review.ids
         try:
             scores = session.predict(ids, lengths)
-        except InferenceError as error:
-            if "not finite" not in str(error):
-                raise
+        except NotFiniteError as error:
             raise self._error(
                 f"the model puts out values that are not finite on the provider {session.provider};"
                 " import it with --precision fp32"

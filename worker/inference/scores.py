@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from worker.errors import InferenceError
+from worker.errors import NotFiniteError
 from worker.overflow import MARKERS
 from worker.records import Encoding, Prediction
 
@@ -19,10 +19,10 @@ _LEAST = float(np.finfo(np.float32).smallest_subnormal)
 
 
 def probabilities(logits: npt.NDArray[np.floating[Any]]) -> Scores:
-    """Softmax of each row of `logits` ``[rows, labels]``, in float32; raises `InferenceError` for one not finite."""
+    """Softmax of each row of `logits` ``[rows, labels]``, in float32; raises `NotFiniteError` for one not finite."""
     scores = logits.astype(np.float32)
     if not np.isfinite(scores).all():
-        raise InferenceError("the model put out a score that is not finite")
+        raise NotFiniteError("the model put out a score that is not finite")
     scores -= scores.max(axis=1, keepdims=True)
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=1, keepdims=True)

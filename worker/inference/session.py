@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as OperatorMissing
 
 from worker.errors import ArtifactError, InferenceError, OutOfMemoryError, UsageError
 from worker.extras import install_command
@@ -225,7 +226,7 @@ def _load(path: Path, options: SessionOptions, *, cuda: bool) -> onnxruntime.Inf
         with providers.no_output():  # where the GPU fails, it says so and falls back to the CPU
             return onnxruntime.InferenceSession(str(path), settings, providers=chosen, disabled_optimizers=slow)
     except Exception as error:  # ONNX Runtime's exceptions have no common base
-        kind = _OperatorMissingError if "NOT_IMPLEMENTED" in str(error) else ArtifactError
+        kind = _OperatorMissingError if isinstance(error, OperatorMissing) else ArtifactError
         raise kind(f"{path}: ONNX Runtime cannot load it ({_first_line(error)})") from error
 
 

@@ -17,6 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from worker.clock import Clock
 from worker.errors import BrokerError
+from worker.logs import StateLog
 from worker.metrics import Metrics
 from worker.pipeline.flow_control import FlowControl
 from worker.pipeline.inference_thread import DaemonThread
@@ -28,6 +29,8 @@ from worker.records import Chunk, Entry, Record, TopicPartition, parts_of
 from worker.tracing import Tracing
 
 logger = logging.getLogger(__name__)
+
+NOT_COMMITTED = ("could not be committed", "could not be committed", "are committed again")
 
 OffsetsFactory = Callable[[Sequence[TopicPartition], int], Offsets]
 B = TypeVar("B", bound=Batch)
@@ -270,20 +273,16 @@ class Pipeline(Generic[B]):
 
     async def _commit_routine(self) -> None:
         """Store what is committable every interval. A broker that is away is asked again the next time."""
-        failing = False
+        offsets = StateLog(logger, "offsets", self._clock, NOT_COMMITTED)
         while True:
             await asyncio.sleep(self._commit_interval_s)
             try:
                 await self.commit()
             except BrokerError as error:
                 self._metrics.commits.labels("failed").inc()
-                if not failing:
-                    logger.warning("offsets could not be committed (%s); trying again, nothing is lost", error)
-                failing = True
+                offsets.away(error, "trying again, nothing is lost")
             else:
-                if failing:
-                    logger.info("offsets are committed again")
-                failing = False
+                offsets.back()
 
     async def commit(self) -> None:
         """Store what is committable now; raises BrokerError."""

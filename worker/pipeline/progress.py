@@ -11,6 +11,7 @@ class Progress:
         self._rebalance_timeout_s = rebalance_timeout_s
         self._unassigned = False
         self._moved_at: float | None = None
+        self._shut_out_since: float | None = None
         self._running: dict[int, float] = {}
         """Batches that are being computed, by a number, and since when."""
         self._last_number = 0
@@ -46,11 +47,23 @@ class Progress:
         """There is nothing to do, or nobody to do it with: standing still is right."""
         self._moved_at = now
 
+    def shut_out(self, now: float) -> None:
+        """The broker answers a client that starts now, and not this worker: that does not pass by itself."""
+        if self._shut_out_since is None:
+            self._shut_out_since = now
+
+    def let_in(self) -> None:
+        """The broker answers this worker, or nobody."""
+        self._shut_out_since = None
+
     def problem(self, now: float) -> str | None:
         """Why the worker is no longer alive; None while it is."""
         since = min(self._running.values(), default=now)
         if now - since > self._stall_timeout_s:
             return f"the session has computed one batch for {now - since:.0f} s"
+        if self._shut_out_since is not None and now - self._shut_out_since > self._stall_timeout_s:
+            shut_out_s = now - self._shut_out_since
+            return f"the broker answers other clients, and has not answered this worker for {shut_out_s:.0f} s"
         stood_still_s = 0.0 if self._moved_at is None else now - self._moved_at
         if self._unassigned:
             if stood_still_s > self._stall_timeout_s + self._rebalance_timeout_s:

@@ -5,8 +5,21 @@
 
 from worker.security.attempts import recent_failure
 from worker.security.failures import ConnectError
+from worker.security.joining import asked_to_join, passes, refusal_of, refused_as
 from worker.security.options import client_options, described
 from worker.security.refusal import as_worker_error, why_not
 from worker.security.rights import lacking
 
-__all__ = ["ConnectError", "as_worker_error", "client_options", "described", "lacking", "recent_failure", "why_not"]
+__all__ = [
+    "ConnectError",
+    "as_worker_error",
+    "asked_to_join",
+    "client_options",
+    "described",
+    "lacking",
+    "passes",
+    "recent_failure",
+    "refusal_of",
+    "refused_as",
+    "why_not",
+]

@@ -7,12 +7,26 @@ from __future__ import annotations
 
 import time
 
+from aiokafka.conn import collect_hosts
+
 from worker.security.failures import ConnectError
 
 RECENT_S = 60.0
 REFUSED_PAUSE_S = 1.0
 
+_starts: set[tuple[str, int]] = set()
 _failures: dict[tuple[str, int], tuple[float, ConnectError]] = {}
+
+
+def start_from(bootstrap_servers: str) -> None:
+    """Clients are told to start from these."""
+    _starts.update((host, port) for host, port, _ in collect_hosts(bootstrap_servers))
+
+
+def place(host: str, port: int) -> str:
+    """An address for a person, and where it is known from."""
+    advertised = " (the address that the broker advertises)" if _starts and (host, port) not in _starts else ""
+    return f"{host}:{port}{advertised}"
 
 
 def failed(host: str, port: int, failure: ConnectError) -> None:

@@ -24,6 +24,9 @@ from worker.security.files import SettingFile
 from worker.security.probe import speaks_plaintext
 from worker.security_rules import uses_tls
 
+CONNECT_TIMEOUT_S = 15.0
+"""aiokafka waits for as long as for any answer (40 s), and a client opens one connection at a time."""
+
 
 class _CheckedOAuth(OAuthAuthenticator):  # type: ignore[misc]  # aiokafka's types are Any here and below
     """Asks the broker for its error where it has answered the token with anything but nothing."""
@@ -56,7 +59,8 @@ async def open_connection(host: str, port: int, **options: Any) -> AIOKafkaConne
     await asyncio.sleep(attempts.pause_s(host, port))
     try:
         connection = _Connection(host, port, **options)
-        await connection.connect()
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await connection.connect()
     except Exception as error:
         failure = await _why(error, host, port, options)
         attempts.failed(host, port, failure)
@@ -72,7 +76,7 @@ def install() -> None:
 
 
 async def _why(error: Exception, host: str, port: int, options: dict[str, Any]) -> ConnectError:
-    place = f"{host}:{port}"
+    place = attempts.place(host, port)
     tls = uses_tls(options.get("security_protocol", "PLAINTEXT"))
     if tls and closed_by_broker(error) and await speaks_plaintext(host, port):
         return ConnectError(f"{place}: {NO_TLS}", hopeless=True)

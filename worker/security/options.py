@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.errors import UsageError
 from worker.extras import install_command
-from worker.security import connections
+from worker.security import attempts, bootstrap, connections
 from worker.security.files import SettingFile
 from worker.security.tls import TlsFiles, renewed_context
 from worker.security.tokens import FetchedToken, FileToken, TokenEndpoint
@@ -23,6 +23,8 @@ def client_options(settings: Settings) -> dict[str, Any]:
     Secrets are not in it, only where to read them. Raises UsageError when a file cannot be read or does not fit.
     """
     connections.install()
+    bootstrap.install()
+    attempts.start_from(settings.bootstrap_servers)
     options: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,
         "security_protocol": settings.security_protocol,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import http.client
 import json
 import re
 import ssl
@@ -22,6 +23,7 @@ from worker.errors import UsageError
 from worker.security.failures import ConnectError
 from worker.security.files import SettingFile
 from worker.security.tls import TlsFiles
+from worker.security_rules import LOOPBACK
 
 TIMEOUT_S = 10.0
 RETRY_PAUSE_S = 1.0
@@ -68,12 +70,15 @@ class TokenEndpoint:
 
         Raises ConnectError, and UsageError for the files.
         """
-        opener = urllib.request.build_opener(
-            urllib.request.HTTPSHandler(context=TlsFiles(ca=self.ca).context()), _NoRedirects()
-        )
+        handlers: list[urllib.request.BaseHandler] = [
+            urllib.request.HTTPSHandler(context=TlsFiles(ca=self.ca).context()),
+            _NoRedirects(),
+        ]
+        if not self._may_have_a_proxy():
+            handlers.append(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(self._request(), timeout=TIMEOUT_S) as answer:
-                return _read(answer.read(MOST_BYTES))
+            with urllib.request.build_opener(*handlers).open(self._request(), timeout=TIMEOUT_S) as answer:
+                body = answer.read(MOST_BYTES)
         except urllib.error.HTTPError as error:
             passes = error.code in _MAY_PASS or error.code >= 500
             raise self._failure(f"refuses this client ({_said(error)})", hopeless=not passes) from None
@@ -84,10 +89,26 @@ class TokenEndpoint:
                 text = f"shows a certificate that is not valid for it, or not signed {signed} ({said})"
                 raise self._failure(text, hopeless=True) from None
             reason = getattr(error.reason, "strerror", None) or error.reason
-            raise self._failure(f"cannot be reached ({reason})", hopeless=False) from None
-        except (OSError, ValueError) as error:
-            reason = "no answer in time" if isinstance(error, TimeoutError) else "its answer holds no token"
-            raise self._failure(f"does not work ({reason})", hopeless=False) from None
+            raise self._failure(f"cannot be reached{self._way()} ({reason})", hopeless=False) from None
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            # An error of these may quote what was sent or answered.
+            reason = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+            raise self._failure(f"does not work{self._way()} ({reason})", hopeless=False) from None
+        try:
+            return _read(body)
+        except ValueError:
+            raise self._failure("does not work (its answer holds no token)", hopeless=False) from None
+
+    def _may_have_a_proxy(self) -> bool:
+        """Over https a proxy sees the name of the host and nothing else; over http it would see the client's secret."""
+        parts = urllib.parse.urlsplit(self.url)
+        return parts.scheme == "https" and parts.hostname not in LOOPBACK
+
+    def _way(self) -> str:
+        bypassed = urllib.request.proxy_bypass(urllib.parse.urlsplit(self.url).netloc)
+        if bypassed or not self._may_have_a_proxy() or not urllib.request.getproxies().get("https"):
+            return ""
+        return " through the proxy that https_proxy names"
 
     def _request(self) -> urllib.request.Request:
         form = {"grant_type": "client_credentials", **({"scope": self.scope} if self.scope else {})}

@@ -12,7 +12,7 @@ import pytest
 from conftest import TopicNames
 from dead_letters import event, message
 from dlq_shell import DlqShell
-from kafka_tools import Message, create_topics, produce
+from kafka_tools import Message, create_topics, created_again, produce
 from raw_headers import LATIN_1, raw, raw_names
 
 from worker.delivery.replay.letters import HOPS_HEADER
@@ -239,6 +239,18 @@ def test_a_dry_run_says_what_would_be_sent_where_and_does_nothing(shell: DlqShel
     assert shell.replay()["replayed"] == 1
 
 
+def test_a_topic_with_fewer_partitions_takes_each_event_once_and_a_key_stays_in_one_partition(shell: DlqShell) -> None:
+    asyncio.run(create_topics(shell.servers, shell.names.output, partitions=2))
+    letters = [letter(shell, number, partition=number % 2) for number in range(40)]
+    elsewhere = [letter(shell, 100 + number, topic="reviews.wide", partition=number) for number in range(6)]
+    shell.put(*letters, *(replace(each, partition=0) for each in elsewhere))
+    assert shell.replay("--to", shell.names.output)["replayed"] == 46
+    assert shell.replay("--to", shell.names.output)["replayed"] == 0
+    sent = shell.sent(shell.names.output)
+    assert keys(sent) == sorted(str(number).encode() for number in (*range(40), *range(100, 106)))
+    assert {record.partition for record in sent} == {0, 1}
+
+
 def test_an_event_at_the_limit_of_hops_is_left_until_the_limit_is_raised(shell: DlqShell) -> None:
     shell.put(letter(shell, 1, hops=3), letter(shell, 2, hops=2))
     result = shell.replay()
@@ -276,6 +288,21 @@ def test_an_event_that_its_topic_would_soon_delete_is_left_unless_it_gets_a_new_
     assert shell.replay("--new-time")["replayed"] == 1
     (old,) = (record for record in shell.sent() if record.key == b"1")
     assert began_ms <= old.timestamp <= now_ms()
+
+
+def test_an_event_gets_its_own_time_back_where_its_topic_takes_it(kafka: Cluster, topic_names: TopicNames) -> None:
+    shell = DlqShell(kafka, topic_names, input_config={"message.timestamp.before.max.ms": str(2 * DAY_MS)})
+    old, older = (letter(shell, number, Reason.TIMESTAMP_REFUSED, ago_ms=number * DAY_MS) for number in (1, 3))
+    shell.put(old, older)
+    own_times = [int(dict(each.headers)["reviews_worker.errors.timestamp"] or b"") for each in (old, older)]
+    result = shell.replay()
+    assert (result["replayed"], result["left"]) == (1, {"time_refused": 1})
+    (sent,) = shell.sent()
+    assert (sent.key, sent.timestamp, sent.headers[:-1]) == (b"1", own_times[0], HEADERS)
+    began_ms = now_ms()
+    assert shell.replay("--new-time")["replayed"] == 1
+    (anew,) = (record for record in shell.sent() if record.key == b"3")
+    assert began_ms <= anew.timestamp <= now_ms()
 
 
 def test_an_event_that_its_topic_does_not_take_is_left_and_does_not_stop_the_others(
@@ -338,6 +365,21 @@ def test_notes_on_a_topic_that_was_deleted_and_created_again_are_refused(shell: 
         assert (result.exit_code, result.stdout) == (4, "")
         assert f"{shell.names.dead_letters}/0/{offset} was replayed, but that is not the letter there" in result.stderr
     assert shell.sent() == []
+
+
+def test_notes_of_a_replay_do_not_count_in_a_dead_letter_topic_that_was_created_again(shell: DlqShell) -> None:
+    """Even where there is no letter in the place of the last one any more, nor before it."""
+    shell.put(*(letter(shell, number) for number in range(3)))
+    assert shell.replay()["replayed"] == 3
+    asyncio.run(created_again(shell.servers, shell.names.dead_letters, partitions=2))
+    shell.put(*(letter(shell, 10 + number) for number in range(6)))
+    assert [line["replayed"] for line in shell.lines("list")] == [False] * 6
+    (shown,) = shell.lines("show", f"{shell.names.dead_letters}/0/0")
+    assert shown["replayed"] == []
+    assert shell.replay()["replayed"] == 6
+    assert shell.replay()["replayed"] == 0
+    (shown,) = shell.lines("show", f"{shell.names.dead_letters}/0/0")
+    assert [note["to"] for note in shown["replayed"]] == [shell.names.input]
 
 
 def test_a_record_that_is_no_note_is_named(shell: DlqShell) -> None:

@@ -192,6 +192,7 @@ async def test_the_commands_with_their_rights(
     checked = (await run(access, user, topics, "check", "--port", "0")).stdout
     assert re.search(r"^ok +security +SSL, certificate .*, brokers signed by .*ca.pem$", checked, re.MULTILINE)
     assert re.search(r"^ok +broker +.* answers", checked, re.MULTILINE)
+    assert re.search(r"^failed +group +.* grant Read on the group$", checked, re.MULTILINE)
     refused = await run(access, user, topics, "produce", "--text", "It was good.")
     assert refused.exit_code == ExitCode.DELIVERY
     check(refused.stderr.splitlines()[-1], "may write no topic at all; grant Write on those that it publishes", topics)

@@ -26,12 +26,13 @@ def test_wrong_settings_fail_the_check_and_end_it():
 def test_each_check_is_one_line_and_a_failure_shows_in_the_exit_code():
     code, lines = checked("--port", "0")
     assert code == 11
-    assert list(lines) == ["settings", "security", "broker", "topics", "artifact", "provider", "port"]
+    assert list(lines) == ["settings", "security", "broker", "group", "topics", "artifact", "provider", "port"]
     verdicts = {name: line.split()[0] for name, line in lines.items()}
     assert verdicts == {
         "settings": "ok",
         "security": "ok",
         "broker": "failed",
+        "group": "failed",
         "topics": "failed",
         "artifact": "ok",
         "provider": "ok",

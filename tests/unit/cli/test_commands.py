@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from fake_hub import running_hub
+from recording_proxy import recording_proxy
 
-from worker.cli.commands import COMMANDS, Commands, commands
+from worker.cli.commands import COMMANDS, Commands, commands, reach_this_machine_directly
 from worker.errors import (
     ArtifactError,
     BrokerError,
@@ -124,3 +130,38 @@ def test_an_unknown_schema_is_refused_with_the_names_there_are():
     result = runner.invoke(commands, ["schema", "reviews"])
     assert result.exit_code == 2
     assert "classified-review" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "no_proxy"),
+    [
+        ({}, None),
+        ({"http_proxy": "http://proxy"}, "localhost,127.0.0.1,::1"),
+        ({"ALL_PROXY": "http://proxy", "NO_PROXY": ".example"}, ".example,localhost,127.0.0.1,::1"),
+        ({"https_proxy": "http://proxy", "no_proxy": "a,b", "NO_PROXY": "c"}, "a,b,localhost,127.0.0.1,::1"),
+        ({"http_proxy": "http://proxy", "no_proxy": "*"}, "*"),
+    ],
+)
+def test_no_proxy_gains_this_machine_and_keeps_what_it_has(given: dict[str, str], no_proxy: str | None):
+    environment = dict(given)
+    reach_this_machine_directly(environment)
+    assert environment == given | ({} if no_proxy is None else {"no_proxy": no_proxy})
+
+
+@pytest.mark.parametrize("place", ["here", "elsewhere", "elsewhere, with no_proxy"])
+def test_the_hub_is_reached_through_a_proxy_unless_it_is_here(place: str, tmp_path: Path):
+    with running_hub() as hub, recording_proxy() as proxy:
+        variables = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))},
+            **proxy.variables,
+            "no_proxy": "hub.invalid" if "no_proxy" in place else "",
+            "NO_PROXY": "",
+            "HF_ENDPOINT": hub.endpoint if place == "here" else "http://hub.invalid",
+            "HF_TOKEN": "hf_secret",
+        }
+        command = [sys.executable, "-m", "worker.cli", "model", "import", "some/model", "--out", str(tmp_path / "out")]
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == ExitCode.ARTIFACT
+        assert hub.tokens == ({"hf_secret"} if place == "here" else set())
+        assert bool(proxy.requests) == (place == "elsewhere")
+        assert ("no such repository" in done.stderr) == (place == "here")

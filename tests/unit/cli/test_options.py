@@ -89,7 +89,8 @@ def test_each_wrong_value_is_one_line_that_says_where_it_comes_from_and_what_is_
 
 def test_a_wrong_server_is_traced_to_the_variable_that_names_it():
     assert errors_of([], {"KAFKA_BOOTSTRAP_SERVERS": "a:1,b"}) == [
-        "error: KAFKA_BOOTSTRAP_SERVERS=a:1,b: host:port, separated by commas is needed ('b' is no host:port)"
+        "error: KAFKA_BOOTSTRAP_SERVERS=a:1,b: host:port, separated by commas is needed"
+        " ('b' is no host:port: write b:9092)"
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import pytest
 from pipeline_parts import make_chunk, make_entries, until
@@ -60,9 +60,11 @@ class Events:
         self.groups.append(offsets)
         return len(offsets)
 
-    def refuse(self, item: Item, reason: Reason) -> None:
-        self.refused.append(item[1].record.offset)
+    def refuse(self, topic: str, partition: int, items: Iterable[Item], reason: Reason) -> Iterable[Item]:
+        first, *others = items
+        self.refused.append(first[1].record.offset)
         self.reasons.add(reason)
+        return others
 
     def fail(self, error: BaseException) -> None:
         self.errors.append(error)
@@ -190,6 +192,20 @@ async def test_nothing_of_a_closed_owner_is_published(lane: Lane, events: Events
     lane.extend([*items([0, 1], old), *items([0, 1, 2], new)])
     await lane.flush()
     assert events.published == [0, 1, 2]
+
+
+@pytest.mark.parametrize("stale", [100, 511])
+async def test_what_an_assignment_left_behind_delays_the_next_by_nothing(
+    lane: Lane, events: Events, pauses: Pauses, stale: int
+) -> None:
+    old, new = Owner(), Owner()
+    lane.extend(items([0], old))
+    await lane.flush()
+    old.closed = True
+    lane.extend([*items(range(stale), old), *items([7], new, waiting_since=0.0)])
+    await lane.flush()
+    assert events.groups == [[0], [7]]
+    assert len(pauses.seconds) <= 1, "one group's tick, however many items are stale"
 
 
 async def test_an_owner_that_closes_while_a_group_gathers_is_left_out(

@@ -109,12 +109,13 @@ def test_without_a_key_nothing_is_sent_to_a_topic_that_is_compacted() -> None:
 def test_what_the_broker_refuses_without_a_key_teaches_that_the_topic_is_compacted() -> None:
     outputs = writer()
     keyless = outputs.write([entry(PREDICTION, key=None)])[0]
-    assert (keyless.topic, outputs.takes(keyless)) == ("out", True)
-    outputs.refuse_as_invalid(entry(PREDICTION))  # one with a key teaches nothing
-    assert outputs.takes(keyless)
-    letter = outputs.refuse_as_invalid(entry(PREDICTION, key=None))
-    assert not outputs.takes(keyless)
-    assert outputs.takes(letter)
+    assert (keyless.topic, outputs.refusal(keyless)) == ("out", None)
+    with_key = outputs.write([entry(PREDICTION)])[0]
+    outputs.learn(with_key, Reason.OUTPUT_REFUSED)  # which teaches nothing
+    assert outputs.refusal(keyless) is None
+    outputs.learn(keyless, Reason.OUTPUT_REFUSED)
+    assert outputs.refusal(keyless) is Reason.OUTPUT_REFUSED
+    assert outputs.refusal(outputs.refuse_as_invalid(entry(PREDICTION, key=None))) is None
     assert outputs.write([entry(PREDICTION, key=None)])[0].topic == "dead"
 
 

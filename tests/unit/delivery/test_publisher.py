@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any
 
 import pytest
 from aiokafka.errors import (
-    InvalidTimestampError,
+    InvalidRequestError,
+    InvalidRequiredAcksError,
+    InvalidTopicError,
     KafkaConnectionError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
-    PolicyViolationError,
     TopicAuthorizationFailedError,
+    UnsupportedForMessageFormatError,
+    UnsupportedVersionError,
     for_code,
 )
 from worker_process import eventually
@@ -44,12 +47,24 @@ class FakeBatch:
         """Full."""
 
 
+class FakeClient:
+    """Its client, which knows topics, and is its own picture of the cluster."""
+
+    def __init__(self, factory: Factory) -> None:
+        self.cluster = self
+        self._factory = factory
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        return None if topic in self._factory.missing_topics else {0}
+
+
 class FakeProducer:
     """One aiokafka producer of a `Factory`."""
 
     def __init__(self, factory: Factory) -> None:
         self._factory = factory
         self.started = self.stopped = False
+        self.client = FakeClient(factory)
 
     async def start(self) -> None:
         if self._factory.start_errors:
@@ -81,6 +96,7 @@ class Factory:
         self.producers: list[FakeProducer] = []
         self.start_errors: list[Exception] = []
         self.send_errors: list[Exception] = []
+        self.missing_topics: set[str] = set()
         self.answers: asyncio.Event | None = None
         """What an answer waits for."""
         self.stored: list[tuple[str, int, dict[str, Any]]] = []
@@ -148,9 +164,18 @@ async def test_a_batch_that_failed_is_tried_again_through_a_new_producer(
     assert told == ["WARNING", "INFO"], "once when it begins, once when it ends"
 
 
+@pytest.mark.parametrize(
+    ("missing", "reason"), [((), "no answer for 0 s"), (["out"], "the broker knows no such topic")]
+)
 async def test_a_topic_that_does_not_answer_is_told_long_before_the_producer_gives_up(
-    publisher: KafkaPublisher, factory: Factory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    missing: Sequence[str],
+    reason: str,
+    publisher: KafkaPublisher,
+    factory: Factory,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    factory.missing_topics.update(missing)
     caplog.set_level("INFO")
     monkeypatch.setattr(publisher_module, "SILENCE_S", 0.0)
     factory.answers = asyncio.Event()
@@ -159,7 +184,7 @@ async def test_a_topic_that_does_not_answer_is_told_long_before_the_producer_giv
     factory.answers.set()
     assert await publishing == 1
     assert [record.message for record in caplog.records] == [
-        "out does not take outputs now (no answer for 0 s); trying again, nothing is lost",
+        f"out does not take outputs now ({reason}); trying again, nothing is lost",
         "outputs are acknowledged again",
     ]
 
@@ -200,7 +225,43 @@ async def test_a_record_that_is_refused_for_something_else_is_told_and_what_aiok
     assert len(factory.producers) == 3
 
 
-@pytest.mark.parametrize("error", [PolicyViolationError(), InvalidTimestampError()])
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (10, Reason.OUTPUT_TOO_LARGE),
+        (18, Reason.OUTPUT_TOO_LARGE),
+        (32, Reason.TIMESTAMP_REFUSED),
+        (44, Reason.OUTPUT_REFUSED),
+        (87, Reason.OUTPUT_REFUSED),
+    ],
+)
+async def test_what_another_record_may_change_is_a_refusal_of_this_one(
+    publisher: KafkaPublisher, factory: Factory, code: int, reason: Reason
+) -> None:
+    factory.send_errors = [for_code(code)()]
+    with pytest.raises(RecordRefusedError) as caught:
+        await publisher.publish("out", 1, outputs(2))
+    assert caught.value.reason is reason
+    assert await publisher.publish("out", 1, outputs(2)) == 2
+
+
+@pytest.mark.parametrize("code", [-1, 2, 3, 5, 6, 7, 19, 20, 45, 47, 48, 49, 51, 56, 59, 90, 120])
+async def test_what_may_pass_is_tried_again(publisher: KafkaPublisher, factory: Factory, code: int) -> None:
+    factory.send_errors = [for_code(code)()]
+    assert await publisher.publish("out", 1, outputs(2)) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidTopicError(),
+        InvalidRequiredAcksError(),
+        UnsupportedVersionError(),
+        InvalidRequestError(),
+        UnsupportedForMessageFormatError(),
+        for_code(76)(),
+    ],
+)
 async def test_what_no_other_record_changes_is_hopeless(
     publisher: KafkaPublisher, factory: Factory, error: Exception
 ) -> None:

@@ -256,7 +256,6 @@ async def test_when_the_fuse_blows_what_came_before_is_published_and_nothing_aft
         world.collector.send([entry(0), entry(1, REJECTED), entry(2, REJECTED), entry(3)], world.owner)
     await world.collector.flush()
     assert world.committed() == {INPUT: 2}
-    await world.collector.stop()
 
 
 async def test_nothing_of_an_owner_that_is_closed_is_published(world: World) -> None:
@@ -265,6 +264,17 @@ async def test_nothing_of_an_owner_that_is_closed_is_published(world: World) -> 
     await world.collector.flush()
     assert world.values(OUTPUT) == []
     assert world.committed() == {}
+
+
+async def test_what_an_assignment_left_behind_is_dropped_and_what_is_live_behind_it_is_not(world: World) -> None:
+    world.collector.send([entry(0)], world.owner)
+    await world.collector.flush()
+    old, world.owner.stored = Owner(closed=True), {INPUT: 1}
+    world.collector.send([entry(offset) for offset in range(1, 100)], old)
+    world.collector.send([entry(1)], world.owner)
+    await world.collector.flush()
+    assert world.sources() == [b"reviews.in/0/0", b"reviews.in/0/1"]
+    assert world.committed() == {INPUT: 2}
 
 
 async def test_what_is_on_its_way_when_the_assignment_ends_is_all_or_nothing(world: World) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from faust.types import TP
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.faust_app.handed_over import HandedOver
 
@@ -35,6 +37,36 @@ def test_sought_is_what_was_handed_over_and_not_stored(
     stored: dict[TP, int], wanted: int, handed_over: HandedOver
 ) -> None:
     assert handed_over.seek_back(stored) == {PLACE: wanted}
+    assert handed_over.sought(PLACE, 99) == wanted
+    assert not handed_over.begins_anew(PLACE, wanted)
+    assert handed_over.begins_anew(PLACE, wanted - 1)
+
+
+def test_nothing_is_sought_where_all_is_stored_so_what_comes_again_begins_anew(handed_over: HandedOver) -> None:
+    assert handed_over.seek_back({PLACE: 20}) == {}
+    assert handed_over.sought(PLACE, 99) == 99
+    assert handed_over.begins_anew(PLACE, 0)
+    assert handed_over.begins_anew(PLACE, 19)
+
+
+@given(
+    first=st.integers(0, 50),
+    lengths=st.lists(st.integers(1, 20), min_size=1, max_size=5),
+    stored=st.integers(0, 150),
+    comes=st.integers(0, 150),
+)
+def test_records_begin_anew_exactly_when_they_lie_below_all_that_is_expected(
+    first: int, lengths: list[int], stored: int, comes: int
+) -> None:
+    handed_over, end = HandedOver(), first
+    for length in lengths:
+        handed_over.add(PLACE, end, end + length)
+        end += length
+    stored = min(stored, end)
+    assert handed_over.begins_anew(PLACE, comes) == (comes < end)
+    sought = handed_over.seek_back({PLACE: stored})
+    assert sought == ({PLACE: max(first, stored)} if stored < end else {})
+    assert handed_over.begins_anew(PLACE, comes) == (comes < max(first, stored))
 
 
 def test_what_was_sought_comes_again_once(handed_over: HandedOver) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -120,14 +120,34 @@ class FakeCoordinator:
         self.asked_for.append("rejoin")
 
 
+class FakeClient:
+    """One broker, which says of every topic that it has the id of now."""
+
+    def __init__(self) -> None:
+        self.topic_id = b"the first topic."
+        self.error: Exception | None = None
+        self.asked: Callable[[], None] = lambda: None
+        self.cluster = SimpleNamespace(leader_for_partition=lambda _: 1)
+
+    async def send(self, broker: int, request: Any, *, group: int) -> Any:
+        self.asked()
+        if self.error is not None:
+            raise self.error
+        return SimpleNamespace(error_code=0, topic_id=self.topic_id)
+
+
 class FakeConsumer:
     """As much of an aiokafka consumer as storing offsets takes."""
 
     def __init__(self) -> None:
+        self._client = FakeClient()
         self.commits: list[dict[Any, int]] = []
         self.error: Exception | None = None
         self.positions: dict[Any, int] = {}
         self._coordinator = FakeCoordinator()
+
+    def assignment(self) -> set[Any]:
+        return set()
 
     def seek(self, partition: Any, offset: int) -> None:
         if self.error is not None:
@@ -148,6 +168,7 @@ class Thread(ConsumerThread):
         self.app = app
         ConsumerThread.__post_init__(self)
         self.generation = 1
+        self._watch_topics(consumer)
 
     def _ensure_consumer(self) -> Any:
         return self.consumer_in_use
@@ -306,12 +327,93 @@ async def test_what_was_handed_over_and_may_be_lost_in_cleared_queues_is_read_ag
     thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
     await thread._fetch_records()
-    assert await thread._store({TopicPartition(*SECOND): 8}, 1)
     thread._read_again()
-    assert consumer.positions == {FIRST: 4, SECOND: 8}
+    assert consumer.positions == {FIRST: 4, SECOND: 7}
     assert [each.follows for each in (await thread._fetch_records()).values()] == [None, None]
     assert not caplog.messages
     assert await thread._fetch_records() == {}  # this time nobody has asked for it
+
+
+async def test_what_was_handed_over_and_is_stored_is_not_read_again(
+    thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    await thread._fetch_records()
+    assert await thread._store({TopicPartition(*SECOND): 9}, 1)
+    thread._read_again()
+    assert consumer.positions == {FIRST: 4}
+    assert set(await thread._fetch_records()) == {FIRST}
+    assert "reviews.in/1 begins anew at 7, and was read to 9" in caplog.messages[0]
+
+
+async def test_what_is_fetched_of_a_topic_that_was_made_anew_is_not_handed_over_and_the_group_begins_anew(
+    thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    await thread._fetch_records()
+    consumer._client.topic_id = b"the second topic"
+    assert await thread._fetch_records() == {}
+    assert await thread._fetch_records() == {}
+    assert consumer._coordinator.asked_for == ["rejoin"]
+    assert not await thread._store({PARTITION: 6}, 1)
+    (line,) = caplog.messages
+    assert "reviews.in was deleted and created anew" in line
+    assert "0 to 6, 1 to 9" in line
+
+
+async def test_what_a_broker_still_has_of_the_topic_before_is_not_handed_over_either(
+    thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace
+) -> None:
+    await thread._fetch_records()
+    first, consumer._client.topic_id = consumer._client.topic_id, b"the second topic"
+    await thread._fetch_records()
+    thread.generation = 2
+    thread._handed_over.clear()
+    consumer._client.topic_id = first
+    assert await thread._fetch_records() == {}
+    consumer._client.topic_id = b"the second topic"
+    assert set(await thread._fetch_records()) == {FIRST, SECOND}
+
+
+async def test_where_it_cannot_be_learnt_which_topic_it_is_the_records_are_fetched_again(
+    thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace
+) -> None:
+    consumer._client.error = KafkaConnectionError("away")
+    assert await thread._fetch_records() == {}
+    assert consumer.positions == {FIRST: 4, SECOND: 7}
+    consumer._client.error = None
+    assert set(await thread._fetch_records()) == {FIRST, SECOND}
+
+
+async def test_a_broker_that_knows_no_ids_is_read_from_all_the_same(
+    thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace
+) -> None:
+    consumer._client.error = NotImplementedError()
+    assert set(await thread._fetch_records()) == {FIRST, SECOND}
+
+
+async def test_what_was_fetched_for_an_assignment_that_ends_meanwhile_is_not_taken_for_the_next_one(
+    thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace
+) -> None:
+    def the_assignment_ends() -> None:
+        thread.generation = 2
+
+    consumer._client.asked = the_assignment_ends
+    assert await thread._fetch_records() == {}
+    assert set(await thread._fetch_records()) == {FIRST, SECOND}
+
+
+async def test_what_was_fetched_before_records_below_were_sought_comes_after_these(
+    thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await thread._fetch_records()
+
+    async def more(*_: object, **__: object) -> dict[TP, list[ConsumerRecord]]:
+        return {FIRST: [consumed(6)], TP("reviews.in", 2): [consumed(1)]}
+
+    monkeypatch.setattr(consumer_thread.driver.AIOKafkaConsumerThread, "_fetch_records", more)
+    consumer._client.asked = thread._read_again
+    records_come._active_partitions = {FIRST, TP("reviews.in", 2)}
+    assert await thread._fetch_records() == {}
+    assert consumer.positions == {FIRST: 4, SECOND: 7, TP("reviews.in", 2): 1}
 
 
 async def test_faust_is_not_let_to_ask_the_broker_where_to_seek(

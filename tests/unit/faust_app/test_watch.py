@@ -10,7 +10,8 @@ from aiokafka.errors import IllegalStateError, KafkaConnectionError
 from pipeline_parts import PARTITION, HeldCollector, make_chunk, make_entries, make_task
 
 from worker.clock import FakeClock
-from worker.faust_app.standing import Standing
+from worker.faust_app.service import MISSING
+from worker.faust_app.standing import MissingTopicError, Standing
 from worker.faust_app.watch import Watch
 from worker.logs import StateLog
 from worker.metrics import Metrics
@@ -52,16 +53,24 @@ class World:
             broker=StateLog(logging.getLogger("worker"), "Kafka"),
             clock=self.clock,
             metrics=self.metrics,
+            newcomer=self._newcomer,
+            topic=StateLog(logging.getLogger("worker"), "topic reviews.in", words=MISSING),
+            transaction_patience_s=STALL_TIMEOUT_S,
         )
+        self.newcomer_is_answered = False
 
-    def stands_at(self, position: int, end: int, delivered_until: int | None) -> None:
-        self.source.answer = {PARTITION: Standing(position, end, delivered_until)}
+    async def _newcomer(self, _: object) -> bool:
+        return self.newcomer_is_answered
+
+    def stands_at(self, position: int, end: int, delivered_until: int | None, open_from: int | None = None) -> None:
+        self.source.answer = {PARTITION: Standing(position, end, delivered_until, open_from)}
 
     async def problem_after(self, seconds: float) -> str | None:
         """What the watchdog says after so long, with a look every second."""
         for _ in range(int(seconds)):
             self.clock.advance(1.0)
             await self.watch.look()
+            await asyncio.sleep(0)  # what was begun beside it
         return self.progress.problem(self.clock.monotonic())
 
     def metric(self, name: str, **labels: str) -> float | None:
@@ -125,6 +134,27 @@ async def test_a_broker_that_is_away_is_no_standstill_of_ours(world: World, capl
     assert len(caplog.records) == 2
 
 
+async def test_a_broker_that_answers_others_and_not_this_worker_is_a_problem_until_it_answers(world: World) -> None:
+    world.stands_at(10, 10, None)
+    answer, world.source.answer = world.source.answer, KafkaConnectionError("away")
+    assert await world.problem_after(500) is None
+    world.newcomer_is_answered = True
+    problem = await world.problem_after(STALL_TIMEOUT_S + 15)
+    assert problem is not None
+    assert problem.startswith("the broker answers other clients, and has not answered this worker for 13")
+    world.source.answer = answer
+    assert await world.problem_after(1) is None
+
+
+async def test_a_broker_that_goes_away_for_others_too_is_no_standstill_of_ours(world: World) -> None:
+    world.stands_at(10, 10, None)
+    world.source.answer = KafkaConnectionError("away")
+    world.newcomer_is_answered = True
+    assert await world.problem_after(STALL_TIMEOUT_S) is None
+    world.newcomer_is_answered = False
+    assert await world.problem_after(STALL_TIMEOUT_S) is None
+
+
 async def test_an_assignment_that_ends_while_the_broker_is_asked_is_no_broker_that_is_away(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -154,6 +184,70 @@ async def test_a_standstill_is_told_once_when_it_begins_and_once_when_it_ends(
     assert len(messages) == 2
     assert messages[0].startswith("no progress: offsets have not advanced")
     assert messages[1] == "progress again"
+
+
+async def test_what_waits_for_a_transaction_is_lag_and_no_standstill(world: World) -> None:
+    assert world.task is not None
+    submit(world, [10, 11])
+    world.collector.acknowledge_all()
+    world.task.post_commit(world.task.prepare_commit())
+    world.stands_at(14, 30, 12, open_from=14)  # 12 and 13 are markers
+    assert await world.problem_after(1_000) is None
+    assert world.metric("lag", partition="0") == 16
+    assert world.metric("lag_in_transactions", partition="0") == 16
+    assert world.metric("drain_seconds") == 0
+    world.stands_at(30, 30, 12)
+    await world.watch.look()
+    assert world.metric("lag", partition="0") == world.metric("lag_in_transactions", partition="0") == 0
+
+
+async def test_what_may_be_read_is_a_standstill_all_the_same(world: World) -> None:
+    world.stands_at(10, 30, None, open_from=14)
+    assert await world.problem_after(STALL_TIMEOUT_S + 2)
+    assert world.metric("lag", partition="0") == 20
+    assert world.metric("lag_in_transactions", partition="0") == 16
+
+
+async def test_a_transaction_that_stays_open_is_told_once_and_its_end_too(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="worker.faust_app.open_transactions")
+    world.stands_at(14, 30, None, open_from=14)
+    await world.problem_after(300)
+    assert world.metric("open_transaction_seconds", partition="0") == 299
+    world.stands_at(14, 40, None, open_from=14)
+    await world.problem_after(300)
+    world.stands_at(31, 40, None, open_from=31)  # the next one has just begun
+    await world.problem_after(100)
+    assert world.metric("open_transaction_seconds", partition="0") == 99
+    first, end = (record.message for record in caplog.records)
+    assert f"{PARTITION.topic}/0 that begins at offset 14 has been open for 121 s" in first
+    assert end == f"the transaction in {PARTITION.topic}/0 from offset 14 has ended"
+
+
+async def test_transactions_that_end_in_time_are_not_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="worker.faust_app.open_transactions")
+    for begins in range(14, 500, 2):
+        world.stands_at(begins, begins + 1, None, open_from=begins)
+        await world.problem_after(2)
+    assert not caplog.records
+
+
+async def test_a_missing_topic_is_no_broker_that_is_away_and_no_standstill(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="worker")
+    answer = world.source.answer
+    world.source.answer = MissingTopicError("reviews.in")
+    assert await world.problem_after(500) is None
+    assert (world.metric("broker_up"), world.metric("topic_missing")) == (1, 1)
+    world.source.answer = answer
+    assert await world.problem_after(1) is None
+    assert world.metric("topic_missing") == 0
+    assert [record.message for record in caplog.records] == [
+        "topic reviews.in is missing (the broker knows no such topic); nothing is read until it is created again",
+        "topic reviews.in is there again",
+    ]
 
 
 async def test_the_lag_is_measured_from_the_committed_offset(world: World) -> None:

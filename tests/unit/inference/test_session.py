@@ -17,9 +17,11 @@ import pytest
 from albert_reference import reference_logits, softmax, write_tiny_artifact
 from contrib_operators import evaluate
 from onnx import TensorProto, helper
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as OperatorMissing
 
 from worker.convert.sources.folder import read_folder
-from worker.errors import ArtifactError, InferenceError, OutOfMemoryError, UsageError
+from worker.errors import ArtifactError, InferenceError, NotFiniteError, OutOfMemoryError, UsageError
 from worker.inference import Artifact, ClassifierSession, SessionOptions, open_session, providers
 from worker.inference.artifact import GRAPH, MANIFEST, PADDING_FREE_GRAPH, WEIGHTS
 from worker.inference.session import Provider, cuda_options
@@ -169,7 +171,7 @@ def test_scores_that_are_not_finite_are_an_inference_error(tmp_path: Path) -> No
         if tensor.name == "classifier.bias":
             tensor.CopyFrom(onnx.numpy_helper.from_array(np.array([np.nan, 0], dtype=np.float32), tensor.name))
     artifact.model_path.write_bytes(model.SerializeToString())
-    with pytest.raises(InferenceError, match="not finite"):
+    with pytest.raises(NotFiniteError):
         open_session(artifact, CPU).warm_up()
 
 
@@ -238,7 +240,7 @@ def test_a_gpu_that_cannot_be_used_is_said_once_and_the_cpu_taken(
     session = open_session(Artifact.load(tiny), SessionOptions())
     assert (session.provider, session.fell_back) == ("cpu", True)
     (record,) = caplog.records
-    assert "reviews-worker[cuda]" in record.getMessage()
+    assert "[cuda]" in record.getMessage()
     assert capfd.readouterr() == ("", "")
 
 
@@ -289,8 +291,8 @@ def test_a_gpu_number_that_is_not_there_is_a_clear_error(tiny: Path, monkeypatch
 class GpuRuntime:
     """ONNX Runtime as it is where there is a GPU: the CUDA provider's operators, computed by numpy."""
 
-    refused: tuple[str, str] | None = None
-    """Name of a graph, and what the runtime says of it when it loads it."""
+    refused: tuple[str, Exception] | None = None
+    """Name of a graph, and what the runtime raises when it loads it."""
     failing: str | None = None
     """Name of a graph that loads and then fails."""
     loaded: tuple[str, ...] = ()
@@ -299,7 +301,7 @@ class GpuRuntime:
         self._path = Path(path)
         self._providers = [entry if isinstance(entry, str) else entry[0] for entry in providers]
         if GpuRuntime.refused and self._path.name == GpuRuntime.refused[0]:
-            raise RuntimeError(GpuRuntime.refused[1])
+            raise GpuRuntime.refused[1]
         GpuRuntime.loaded += (self._path.name,)
 
     def get_providers(self) -> list[str]:
@@ -357,7 +359,7 @@ def test_where_the_packed_operators_are_missing_the_padded_graph_is_used(
 ) -> None:
     if how == "not implemented":
         text = "[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : Could not find an implementation for RemovePadding(1)"
-        monkeypatch.setattr(gpu, "refused", (PADDING_FREE_GRAPH, text))
+        monkeypatch.setattr(gpu, "refused", (PADDING_FREE_GRAPH, OperatorMissing(text)))
     else:
         monkeypatch.setattr(gpu, "failing", PADDING_FREE_GRAPH)
     artifact = Artifact.load(tiny)
@@ -372,7 +374,7 @@ def test_where_the_packed_operators_are_missing_the_padded_graph_is_used(
 def test_a_graph_without_padding_that_is_broken_is_an_error(
     tiny: Path, gpu: type[GpuRuntime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu, "refused", (PADDING_FREE_GRAPH, "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : broken"))
+    monkeypatch.setattr(gpu, "refused", (PADDING_FREE_GRAPH, InvalidProtobuf("NOT_IMPLEMENTED is not what it is")))
     artifact = Artifact.load(tiny)
     with pytest.raises(ArtifactError, match=PADDING_FREE_GRAPH):
         open_session(artifact, SessionOptions())

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import urllib.parse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from oauth_tokens import TokenEndpoint as FakeEndpoint
 from oauth_tokens import token_endpoint, unsecured_token
+from recording_proxy import RecordingProxy, recording_proxy
 from secured_kafka import HOST, Authority
 
 from worker.clock import FakeClock
@@ -80,6 +84,75 @@ async def test_a_refusal_shows_the_standard_s_word_and_nothing_that_was_sent(
     assert str(raised.value) == f"oauth_token_url {fake.url} refuses this client (401 invalid_client)"
     assert raised.value.hopeless
     assert "s3cret" not in str(raised.value)
+
+
+def as_sent(fake: FakeEndpoint) -> list[bytes]:
+    """The client's secret in each form that could be on its way."""
+    quoted = urllib.parse.quote_plus(fake.client_secret)
+    pair = f"{urllib.parse.quote_plus(fake.client_id)}:{quoted}"
+    return [fake.client_secret.encode(), quoted.encode(), base64.b64encode(pair.encode())]
+
+
+def through(proxy: RecordingProxy, monkeypatch: pytest.MonkeyPatch, no_proxy: str = "") -> None:
+    """Name `proxy` in all the usual variables."""
+    for name, value in (proxy.variables | {"no_proxy": no_proxy, "NO_PROXY": no_proxy}).items():
+        monkeypatch.setenv(name, value)
+
+
+async def test_no_proxy_sees_what_goes_to_this_machine(
+    fake: FakeEndpoint, endpoint: TokenEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with recording_proxy() as proxy, token_endpoint(FakeEndpoint("worker")) as plain:
+        through(proxy, monkeypatch)
+        assert await FetchedToken(endpoint).token()
+        assert await FetchedToken(replace(endpoint, url=plain.url)).token()
+        assert await FetchedToken(replace(endpoint, url=plain.url.replace("127.0.0.1", "localhost"))).token()
+        assert not proxy.requests
+    assert (len(fake.requests), len(plain.requests)) == (1, 2)
+
+
+async def test_a_proxy_of_https_sees_the_name_of_the_end_point_only(
+    endpoint: TokenEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = FakeEndpoint("worker")
+    authority = Authority(tmp_path / "other")
+    endpoint = replace(endpoint, ca=SettingFile("oauth_ca_file", authority.ca_file))
+    with token_endpoint(other, *authority.issue("login.example")):
+        there = urllib.parse.urlsplit(other.url)
+        with recording_proxy((str(there.hostname), int(there.port or 0))) as proxy:
+            through(proxy, monkeypatch)
+            assert await FetchedToken(replace(endpoint, url="https://login.example/token")).token()
+            assert proxy.requests == ["CONNECT login.example:443"]
+            assert len(proxy.seen) > 500  # the request went through, encrypted
+            assert not [secret for secret in as_sent(other) if secret in proxy.seen]
+    assert len(other.requests) == 1
+
+
+@pytest.mark.parametrize("no_proxy", ["", "login.example"])
+async def test_a_proxy_that_does_not_lead_there_is_named_and_no_proxy_counts(
+    endpoint: TokenEndpoint, monkeypatch: pytest.MonkeyPatch, no_proxy: str
+) -> None:
+    with recording_proxy() as proxy:
+        through(proxy, monkeypatch, no_proxy)
+        url = "https://login.example:1/token"
+        with pytest.raises(ConnectError) as raised:
+            await FetchedToken(replace(endpoint, url=url)).token()
+        named = "cannot be reached through the proxy that https_proxy names (Tunnel connection failed: 502 Bad Gateway)"
+        assert (str(raised.value) == f"oauth_token_url {url} {named}") == (not no_proxy)
+        assert bool(proxy.requests) == (not no_proxy)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirection_never_takes_the_secret_elsewhere(
+    fake: FakeEndpoint, endpoint: TokenEndpoint, status: int
+) -> None:
+    with token_endpoint(FakeEndpoint("worker")) as elsewhere:  # over http, at another place
+        fake.answer, fake.redirects_to = (status, b""), elsewhere.url
+        with pytest.raises(ConnectError, match=rf"refuses this client \({status}\)") as raised:
+            await FetchedToken(endpoint).token()
+        assert raised.value.hopeless
+        assert not elsewhere.asked
+    assert fake.asked
 
 
 async def test_a_token_in_a_file_is_read_anew(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 import pytest
 from otlp_receiver import otlp_receiver
+from recording_proxy import recording_proxy
 from tracing_parts import KeptSpans
 
 from worker.clock import SystemClock
@@ -69,6 +70,23 @@ def test_the_environment_may_switch_it_off(monkeypatch: pytest.MonkeyPatch, vari
         trace(tracing)
         tracing.close(30.0)
         assert receiver.requests == []
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("no_proxy", ["", "collector.example"])
+def test_a_collector_elsewhere_is_reached_through_the_usual_proxy(
+    monkeypatch: pytest.MonkeyPatch, variable: str, no_proxy: str
+) -> None:
+    with recording_proxy() as proxy:
+        for name in proxy.variables:
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(variable, proxy.url)
+        monkeypatch.setenv("no_proxy", no_proxy)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example:4318")
+        tracing = open_tracing("group", SystemClock())
+        trace(tracing)
+        tracing.close(0.5)
+        assert proxy.requests[:1] == ([] if no_proxy else ["POST http://collector.example:4318/v1/traces"])
 
 
 def test_a_value_that_cannot_be_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:

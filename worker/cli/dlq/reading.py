@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiokafka.errors import KafkaError
 
@@ -45,6 +45,7 @@ async def describe(settings: Settings, target: str | None = None) -> dict[str, T
                 f"topic {target}, where the dead letters would go, not found at {settings.bootstrap_servers}"
                 f"{similar_topics_remark(settings, [target], await admin.names())}"
             )
+        found[topic] = replace(found[topic], id=await admin.topic_id(topic))
     return found
 
 
@@ -72,7 +73,7 @@ async def open_letters(
     """The dead-letter topic, and what was replayed of it to `target`, checked to be of this topic."""
     topic = settings.dead_letter_topic
     notes = notes_topic(topic)
-    replayed = Replayed(target)
+    replayed = Replayed(target, topic_id=found[topic].id)
     if notes in found:
         async for note in reader.notes(notes):
             replayed.add(note)

@@ -125,8 +125,9 @@ def _target(topic: TopicDescription) -> Target:
     deletes = "delete" in topic.configs.get("cleanup.policy", "delete")
     own_time = topic.configs.get("message.timestamp.type", "CreateTime") == "CreateTime"
     expires = deletes and own_time and retention_ms is not None and retention_ms >= 0
+    times = (topic.integer(f"message.timestamp.{side}.max.ms") if own_time else None for side in ("before", "after"))
     limit = topic.integer("max.message.bytes")
-    return Target(topic.name, topic.partitions, limit, retention_ms if expires else None)
+    return Target(topic.name, topic.partitions, limit, retention_ms if expires else None, *times)
 
 
 @contextlib.asynccontextmanager
@@ -187,6 +188,7 @@ def _lines(report: Report, selection: Selection, options: Options) -> list[str]:
         Left.HOPS: f" (--max-hops {selection.max_hops})",
         Left.ELSEWHERE: f" ({elsewhere}); --to {topic} sends them there",
         Left.TOO_OLD: "; --new-time sends them with the time of now",
+        Left.TIME_REFUSED: "; --new-time sends them with the time of now",
     }
     lines += [f"left in place: {number:,} {left}{more.get(left, '')}" for left, number in report.left.most_common()]
     return lines

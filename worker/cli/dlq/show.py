@@ -78,7 +78,7 @@ async def _find(settings: Settings, partition: int, offset: int) -> tuple[DeadLe
         notes: list[Note] = []
         if notes_topic(topic) in found:
             async for note in reader.notes(notes_topic(topic)):
-                if note.partition == partition and note.holds(offset):
+                if note.partition == partition and note.holds(offset) and note.is_of(found[topic].id):
                     notes.append(note)  # noqa: PERF401 - ruff knows no asynchronous extend
     return letter, notes
 

@@ -11,6 +11,7 @@ import click
 from worker.cli.terminal import printable
 from worker.delivery.replay.letters import DeadLetter
 from worker.events import rfc3339_ms
+from worker.records import NO_TIMESTAMP
 
 KEY_WIDTH = 24
 COLUMNS = {"position": 8, "reason": 16, "stage": 8, "read at": 20, "time": 24, "key": 12, "size": 9}
@@ -101,12 +102,12 @@ def text_or_base64(value: bytes | None) -> str | dict[str, str] | None:
 
 def time_of(letter: DeadLetter) -> str | None:
     """The event's time as RFC 3339; None where it carries none, or one that no calendar has."""
-    return moment(letter.record.timestamp_ms)
+    return moment(letter.timestamp_ms)
 
 
 def moment(timestamp_ms: int) -> str | None:
     """Milliseconds since the epoch as RFC 3339."""
     try:
-        return None if timestamp_ms < 0 else rfc3339_ms(timestamp_ms / 1000)
+        return None if timestamp_ms == NO_TIMESTAMP else rfc3339_ms(timestamp_ms / 1000)
     except (ValueError, OverflowError, OSError):
         return None

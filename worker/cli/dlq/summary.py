@@ -12,6 +12,7 @@ import orjson
 from worker.cli.dlq.shown import FOREIGN, moment
 from worker.cli.terminal import on_terminal, print_table, printable, rich_console
 from worker.delivery.replay.letters import DeadLetter
+from worker.records import NO_TIMESTAMP
 
 COLUMNS = ("reason", "stage", "topic", "count", "share", "oldest", "newest", "replayed")
 
@@ -47,14 +48,14 @@ class Summary:
         self.total += 1
         count.count += 1
         count.replayed += replayed
-        if letter.record.timestamp_ms >= 0:
-            times = [*count.times_ms, letter.record.timestamp_ms]
+        if letter.timestamp_ms != NO_TIMESTAMP:
+            times = [*count.times_ms, letter.timestamp_ms]
             count.times_ms = [min(times), max(times)]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One for each kind, the most frequent first."""
         for kind, count in sorted(self._counts.items(), key=lambda item: (-item[1].count, item[0])):
-            oldest, newest = map(moment, count.times_ms or (-1, -1))
+            oldest, newest = map(moment, count.times_ms or (NO_TIMESTAMP, NO_TIMESTAMP))
             share = round(count.count / self.total, 4)
             values = (*kind, count.count, share, oldest, newest, count.replayed)
             yield dict(zip(COLUMNS, values, strict=True))

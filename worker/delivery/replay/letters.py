@@ -12,6 +12,7 @@ from worker.delivery.dead_letters import (
     PARTITION_HEADER,
     REASON_HEADER,
     STAGE_HEADER,
+    TIMESTAMP_HEADER,
     TOPIC_HEADER,
 )
 from worker.records import Headers, Record
@@ -28,9 +29,14 @@ FAILURE_HEADERS = (
     REASON_HEADER,
     STAGE_HEADER,
 )
-"""The headers of one failure, in the order in which `worker.delivery.dead_letters.dead_letter` adds them."""
+"""The headers of one failure, in the order in which `worker.delivery.dead_letters.dead_letter` adds them.
+
+`TIMESTAMP_HEADER` comes after them where the dead letter could not have the event's own time.
+"""
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_TIMESTAMP = re.compile(r"-?[0-9]{1,19}")
+_TIMESTAMPS = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class Failure:
     """-1 where the header is no number."""
     offset: int
     """-1 where the header is no number."""
+    timestamp_ms: int | None = None
+    """The event's own time, where the dead letter could not have it."""
 
     @property
     def source(self) -> str:
@@ -72,21 +80,34 @@ class DeadLetter:
         """The failure that counts."""
         return self.failures[-1] if self.failures else None
 
+    @property
+    def timestamp_ms(self) -> int:
+        """The event's own time, as `Record.timestamp_ms`."""
+        own = self.latest.timestamp_ms if self.latest else None
+        return self.record.timestamp_ms if own is None else own
+
 
 def read_letter(record: Record) -> DeadLetter:
     """Take a record of the dead-letter topic apart.
 
-    A failure is recognised by its seven headers, in their order, at the end. So what the event itself carried is left
-    alone, be it a header of the same name.
+    A failure is recognised by its seven headers, in their order, at the end, or by these and the event's own time. So
+    what the event itself carried is left alone, be it a header of the same name.
     """
     headers, failures = record.headers, list[Failure]()
-    size = len(FAILURE_HEADERS)
-    while tuple(name for name, _ in headers[-size:]) == FAILURE_HEADERS:
+    while size := _failure_size(headers):
         failures.insert(0, _failure(headers[-size:]))
         headers = headers[:-size]
     hops = max((_number(value) for name, value in headers if name == HOPS_HEADER), default=0)
     event_headers = tuple(header for header in headers if header[0] != HOPS_HEADER)
     return DeadLetter(record, event_headers, tuple(failures), max(hops, 0))
+
+
+def _failure_size(headers: Headers) -> int:
+    """How many headers at the end are those of a failure."""
+    for names in (FAILURE_HEADERS, (*FAILURE_HEADERS, TIMESTAMP_HEADER)):
+        if tuple(name for name, _ in headers[-len(names) :]) == names:
+            return len(names)
+    return 0
 
 
 def _failure(headers: Headers) -> Failure:
@@ -99,6 +120,7 @@ def _failure(headers: Headers) -> Failure:
         topic=texts[TOPIC_HEADER],
         partition=_number(texts[PARTITION_HEADER]),
         offset=_number(texts[OFFSET_HEADER]),
+        timestamp_ms=_timestamp(texts.get(TIMESTAMP_HEADER, "")),
     )
 
 
@@ -107,3 +129,8 @@ def _number(text: str | bytes | None) -> int:
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
     return int(text) if text and _NUMBER.fullmatch(text) else -1
+
+
+def _timestamp(text: str) -> int | None:
+    """Milliseconds in decimal, as Kafka can have them; None for anything else."""
+    return int(text) if _TIMESTAMP.fullmatch(text) and int(text) in _TIMESTAMPS else None

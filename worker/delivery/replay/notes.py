@@ -51,6 +51,12 @@ class Note:
     """When, as RFC 3339."""
     witness: Witness
     """The last of them."""
+    topic_id: str = ""
+    """Of the dead-letter topic; empty in a note of the time before there were ids, and on brokers without."""
+
+    def is_of(self, topic_id: str) -> bool:
+        """Whether it speaks of the letters in the dead-letter topic with this id, as far as ids tell."""
+        return not self.topic_id or not topic_id or self.topic_id == topic_id
 
     def holds(self, offset: int) -> bool:
         """Whether it speaks of the letter at `offset`."""
@@ -69,6 +75,7 @@ class Note:
                     "source": self.witness.source,
                     "timestamp_ms": self.witness.timestamp_ms,
                 },
+                **({"topic_id": self.topic_id} if self.topic_id else {}),
             }
         )
 
@@ -80,25 +87,35 @@ class Note:
             last = members["last"]
             ranges = tuple((int(first), int(last)) for first, last in members["ranges"])
             witness = Witness(int(last["offset"]), str(last["source"]), int(last["timestamp_ms"]))
-            return cls(int(members["partition"]), ranges, str(members["to"]), str(members["at"]), witness)
+            topic_id = str(members.get("topic_id", ""))
+            return cls(int(members["partition"]), ranges, str(members["to"]), str(members["at"]), witness, topic_id)
         except (KeyError, TypeError) as error:
             raise ValueError(f"no such member: {error}") from error
 
 
 class Replayed:
-    """What the notes say, for one target; a letter sent to another topic has not been sent to this one."""
+    """What the notes say of the topic with this id, for one target.
 
-    def __init__(self, target: str, notes: Iterable[Note] = ()) -> None:
+    A letter sent to another topic has not been sent to this one, and a note on a topic that is gone says nothing.
+    """
+
+    def __init__(self, target: str, notes: Iterable[Note] = (), topic_id: str = "") -> None:
         self._target = target
+        self.topic_id = topic_id
         self._offsets: dict[int, OffsetSet] = {}
         self.witnesses: dict[int, Witness] = {}
-        """The newest of each partition, whatever its target."""
+        """The newest of each partition, whatever its target; none where its note has the topic's id."""
         for note in notes:
             self.add(note)
 
     def add(self, note: Note) -> None:
         """Take in one more note, in the order of the topic."""
-        self.witnesses[note.partition] = note.witness
+        if not note.is_of(self.topic_id):
+            return
+        if note.topic_id and self.topic_id:
+            self.witnesses.pop(note.partition, None)  # who wrote this has looked at those before
+        else:
+            self.witnesses[note.partition] = note.witness
         if note.target == self._target:
             offsets = self._offsets.setdefault(note.partition, OffsetSet())
             for first, last in note.ranges:

@@ -127,7 +127,8 @@ class Replay:
         if group.last is None:
             return
         at = rfc3339_ms(self._selection.now_ms / 1000)
-        note = Note(partition, ranges.take(), self._selection.target.topic, at, Witness.of(group.last))
+        target, witness = self._selection.target.topic, Witness.of(group.last)
+        note = Note(partition, ranges.take(), target, at, witness, self._replayed.topic_id)
         if self._transactions is not None:
             await self._transactions.commit(group.outputs, note)
         self.report.replayed.update(group.reasons)

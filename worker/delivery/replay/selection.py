@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from aiokafka.partitioner import murmur2
 
+from worker.delivery.outputs import SOURCE_TIMESTAMP_HEADER
 from worker.delivery.replay.letters import HOPS_HEADER, DeadLetter
-from worker.records import OutputRecord
+from worker.records import NO_TIMESTAMP, OutputRecord
 
 
 class Left(enum.StrEnum):
@@ -19,6 +20,7 @@ class Left(enum.StrEnum):
     HOPS = "at the limit of hops"
     ELSEWHERE = "of another topic"
     TOO_OLD = "older than the topic keeps"
+    TIME_REFUSED = "of a time that the topic does not take"
     TOO_LARGE = "larger than the topic takes"
     FOREIGN = "not written by this worker"
 
@@ -35,7 +37,7 @@ class Wanted:
         """Whether `letter` passes; one without a time passes no filter by time."""
         if self.reasons and (letter.latest is None or letter.latest.reason not in self.reasons):
             return False
-        return self.since_ms is None or letter.record.timestamp_ms >= self.since_ms
+        return self.since_ms is None or letter.timestamp_ms >= self.since_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,10 @@ class Target:
     """Largest batch of records that it takes; None when that cannot be read."""
     retention_ms: int | None = None
     """Records with a time longer ago than this are deleted; None when they are not, or when it cannot be read."""
+    oldest_ms: int | None = None
+    """Records with a time longer ago than this are not taken; None when all are, or when it cannot be read."""
+    ahead_ms: int | None = None
+    """The same for a time that is still to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +81,22 @@ class Selection:
             return Left.ELSEWHERE
         if letter.hops >= self.max_hops:
             return Left.HOPS
-        if self._expires_soon(letter.record.timestamp_ms):
-            return Left.TOO_OLD
-        return None
+        return self._for_its_time(letter.timestamp_ms)
 
     def replayed(self, letter: DeadLetter) -> OutputRecord:
-        """The event as it is sent again: its key, value, headers and time, and a last header with the hops so far.
+        """The event as it is sent again: its key, value, headers and own time, and a last header with the hops so far.
+
+        One from before 1970 has its time in a header, since Kafka's clients write no such timestamp.
 
         It goes to the partition that it came from, where that is one of the target's, so that the order of its key
         stays that of its partition. Otherwise by key, as Kafka's default partitioner chooses.
         """
-        record = letter.record
-        headers = (*letter.event_headers, (HOPS_HEADER, str(letter.hops + 1).encode()))
-        timestamp_ms = self.now_ms if self.new_time or record.timestamp_ms < 0 else record.timestamp_ms
+        record, timestamp_ms, headers = letter.record, letter.timestamp_ms, letter.event_headers
+        if timestamp_ms < NO_TIMESTAMP:
+            headers = (*headers, (SOURCE_TIMESTAMP_HEADER, b"%d" % timestamp_ms))
+        headers = (*headers, (HOPS_HEADER, str(letter.hops + 1).encode()))
+        if self.new_time or timestamp_ms < 0:
+            timestamp_ms = self.now_ms
         return OutputRecord(self.target.topic, self._partition(letter), record.key, record.value, headers, timestamp_ms)
 
     def _partition(self, letter: DeadLetter) -> int:
@@ -99,11 +108,16 @@ class Selection:
         hashed: int = murmur2(key) & 0x7FFFFFFF
         return hashed % count
 
-    def _expires_soon(self, timestamp_ms: int) -> bool:
-        """Whether the target would delete the event before anybody can be sure to have read it.
+    def _for_its_time(self, timestamp_ms: int) -> Left | None:
+        """Whether the target would refuse the event, or delete it before anybody can be sure to have read it.
 
         A tenth of the retention is left for reading it.
         """
-        if self.new_time or timestamp_ms < 0 or self.target.retention_ms is None:
-            return False
-        return self.now_ms - timestamp_ms >= self.target.retention_ms * 9 // 10
+        if self.new_time or timestamp_ms < 0:
+            return None
+        target, age_ms = self.target, self.now_ms - timestamp_ms
+        if target.retention_ms is not None and age_ms >= target.retention_ms * 9 // 10:
+            return Left.TOO_OLD
+        too_old = target.oldest_ms is not None and age_ms > target.oldest_ms
+        too_far_ahead = target.ahead_ms is not None and -age_ms > target.ahead_ms
+        return Left.TIME_REFUSED if too_old or too_far_ahead else None

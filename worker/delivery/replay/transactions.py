@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     InvalidProducerEpoch,
     InvalidProducerIdMapping,
+    InvalidTimestampError,
     InvalidTxnState,
     KafkaError,
     ProducerFenced,
@@ -109,6 +110,11 @@ class ReplayTransactions:
         except KafkaError as error:
             if any(isinstance(cause, _TAKEN_OVER) for cause in _causes(error)):
                 raise DeliveryError("another replay of the same dead letters has taken over") from error
+            if any(isinstance(cause, InvalidTimestampError) for cause in _causes(error)):
+                raise DeliveryError(
+                    f"{target} does not take the time of an event (message.timestamp.before.max.ms,"
+                    " message.timestamp.after.max.ms); --new-time sends events with the time of now"
+                ) from error
             raise next(filter(None, map(lacking, _causes(error))), None) or DeliveryError(
                 f"{target} or {self._notes_topic} does not take what is replayed ({error!r}); check the topics and"
                 " their settings"

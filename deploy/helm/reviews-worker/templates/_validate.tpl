@@ -18,8 +18,8 @@
 kafka.bootstrapServers is needed: --set kafka.bootstrapServers=kafka-1:9092
 {{- else }}
 {{- range splitList "," $kafka.bootstrapServers }}
-{{- if not (regexMatch "^(\\[[0-9a-fA-F:]+\\]|[^\\s:]+):[0-9]+$" .) }}
-kafka.bootstrapServers: {{ . | quote }} is no host:port
+{{- if not (regexMatch "^(\\[[0-9a-fA-F:.]+\\]|[^\\s:/@\\[\\]]+):[0-9]+$" .) }}
+kafka.bootstrapServers: {{ . | quote }} is no host:port, such as kafka-1:9092 or [fd00::1]:9092; kafka.securityProtocol says how it is spoken to
 {{- else if not (include "reviews-worker.isPort" (regexFind "[0-9]+$" .)) }}
 kafka.bootstrapServers: the port of {{ . | quote }} is not one of 1 to 65535
 {{- end }}

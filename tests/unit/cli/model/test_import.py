@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shlex
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from albert_reference import random_weights, write_checkpoint
@@ -14,8 +21,10 @@ from sparknlp_models import real_model
 
 from worker.classifier import Classifier
 from worker.cli.commands import commands
+from worker.convert import importing
 from worker.convert.shape import AlbertShape
-from worker.errors import ExitCode
+from worker.convert.sources.folder import read_folder
+from worker.errors import ExitCode, UsageError
 from worker.inference import Artifact
 from worker.inference.artifact import MANIFEST
 
@@ -181,3 +190,100 @@ def test_a_token_shows_nowhere(tmp_path: Path) -> None:
     result = run("owner/name", "--out", tmp_path / "out", "--token-file", tmp_path / "token")
     refused(result, ExitCode.USAGE, "one line with the token")
     assert "two words" not in result.output
+
+
+COMMAND = (sys.executable, "-m", "worker.cli", "model", "import")
+NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
+"""A process that may mount, and nobody else sees what it mounts."""
+
+
+def may_mount() -> bool:
+    """Whether this machine lets a process do so."""
+    if shutil.which("unshare") is None:
+        return False
+    trial = [*NAMESPACE, "mount", "-t", "tmpfs", "none", "/mnt"]
+    return subprocess.run(trial, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["a file system of its own", "a folder that is mounted"])
+def test_a_mount_point_is_refused_and_what_is_in_it_stays(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    out, kept = tmp_path / "out", tmp_path / "kept"
+    out.mkdir()
+    assert run(checkpoint, "--out", kept, "--name", "first").exit_code == 0
+    bound = kind == "a folder that is mounted"
+    if may_mount():
+        mount = f"mount --bind {kept} {out}" if bound else f"mount -t tmpfs none {out}"
+        imports = [*map(str, (*COMMAND, checkpoint, "--out", out, "--replace"))]
+        script = f"{mount} && exec {shlex.join(imports)}"
+        command = [*NAMESPACE, "sh", "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        code, output = done.returncode, done.stdout + done.stderr
+    else:  # as the system would answer
+
+        def busy(new: Path, place: Path) -> None:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(place))
+
+        if bound:
+            monkeypatch.setattr(importing, "put_in_place", busy)
+        else:
+            monkeypatch.setattr(Path, "is_mount", lambda self: self == out)
+        result = run(checkpoint, "--out", out, "--replace")
+        code, output = result.exit_code, result.output
+    assert code == ExitCode.USAGE, output
+    assert f"error: --out {out}: a mount point, which cannot be replaced as a whole; name a folder in it" in output
+    assert Artifact.load(kept).name == "first"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "out"]
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL], ids=lambda end: end.name)
+def test_an_import_that_is_ended_leaves_the_artifact_that_was_there(
+    checkpoint: Path, tmp_path: Path, end: signal.Signals
+) -> None:
+    out = tmp_path / "out"
+    assert run(checkpoint, "--out", out, "--name", "first").exit_code == 0
+    arguments = map(str, (*COMMAND, checkpoint, "--out", out, "--name", "second", "--replace"))
+    with subprocess.Popen(list(arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "comparing it" in line:  # it is all written, and not yet in its place
+                process.send_signal(end)
+    assert process.returncode == (ExitCode.KILLED if end is signal.SIGTERM else -end)
+    assert Artifact.load(out).name == "first"
+    others = [path.name for path in tmp_path.iterdir() if path != out]
+    assert len(others) == (0 if end is signal.SIGTERM else 1)
+
+
+def test_what_somebody_has_put_there_meanwhile_is_not_removed(checkpoint: Path, tmp_path: Path) -> None:
+    out, source = tmp_path / "out", read_folder(checkpoint)
+    assert run(checkpoint, "--out", out, "--name", "first").exit_code == 0
+    description = importing.ArtifactDescription("second", "1", "fp32")
+
+    def report(line: str) -> None:
+        if line.startswith("comparing it"):
+            (out / "thesis.txt").write_text("years of work")
+
+    with pytest.raises(UsageError, match=r"the folder has thesis\.txt in it"):
+        importing.import_model(source, out, description, replace=True, report=report)
+    assert (out / "thesis.txt").read_text() == "years of work"
+    (out / "thesis.txt").unlink()
+    assert Artifact.load(out).name == "first"
+
+
+def test_a_disk_that_is_full_leaves_the_artifact_that_was_there(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    assert run(checkpoint, "--out", out, "--name", "first").exit_code == 0
+    write_text = Path.write_text
+
+    def full(self: Path, *arguments: Any, **options: Any) -> int:
+        if self.name == "MODEL_CARD.md":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write_text(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    refused(run(checkpoint, "--out", out, "--replace"), ExitCode.USAGE, "cannot be written (No space left on device)")
+    assert Artifact.load(out).name == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

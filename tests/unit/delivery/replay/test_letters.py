@@ -9,11 +9,12 @@ from dead_letters import TOPIC, event, failed, letter_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.delivery.dead_letters import TIMESTAMP_HEADER
 from worker.delivery.replay.letters import FAILURE_HEADERS, HOPS_HEADER, Failure, read_letter
 from worker.errors import Reason
 from worker.records import Headers, Record, TopicPartition
 
-NAMES = st.sampled_from([*FAILURE_HEADERS, "trace", "source", ""])
+NAMES = st.sampled_from([*FAILURE_HEADERS, TIMESTAMP_HEADER, "trace", "source", ""])
 HEADERS = st.lists(st.tuples(NAMES, st.none() | st.binary(max_size=4)), max_size=20).map(tuple)
 
 
@@ -32,11 +33,13 @@ def test_a_letter_says_why_and_where_from() -> None:
     assert letter_of(event()).failures[0].source == "reviews.in/3/1207"
 
 
-@given(HEADERS, st.integers(0, 5))
-def test_the_headers_of_the_event_come_back_exactly_and_the_hops_are_told(own: Headers, hops: int) -> None:
-    if tuple(name for name, _ in own[-len(FAILURE_HEADERS) :]) == FAILURE_HEADERS:
-        own = own[:-1]  # an event that was a dead letter itself: another test
-    letter = letter_of(event(headers=own, hops=hops))
+@given(HEADERS, st.integers(0, 5), st.sampled_from([Reason.NOT_JSON, Reason.TIMESTAMP_REFUSED]))
+def test_the_headers_of_the_event_come_back_exactly_and_the_hops_are_told(
+    own: Headers, hops: int, reason: Reason
+) -> None:
+    if not hops and read_letter(event(headers=own)).failures:
+        own = own[:-2]  # an event that was a dead letter itself: another test
+    letter = letter_of(event(headers=own, hops=hops), reason)
     assert letter.event_headers == own
     assert letter.hops == hops
     assert len(letter.failures) == 1
@@ -89,3 +92,22 @@ def test_hops_are_a_decimal_number_and_anything_else_is_none(values: list[bytes 
     letter = letter_of(event(headers=(("a", b""), *((HOPS_HEADER, value) for value in values), ("b", b""))))
     assert letter.hops == hops
     assert letter.event_headers == (("a", b""), ("b", b""))
+
+
+@pytest.mark.parametrize("own_ms", [0, 1234, -1234, -2, 2**63 - 1])
+def test_a_letter_that_could_not_have_the_event_s_time_tells_it(own_ms: int) -> None:
+    letter = letter_of(event(timestamp_ms=own_ms), Reason.TIMESTAMP_REFUSED)
+    assert (letter.record.timestamp_ms, letter.timestamp_ms) == (-1, own_ms)
+    assert letter.event_headers == ()
+
+
+def test_a_letter_with_the_event_s_time_says_so_too() -> None:
+    assert letter_of(event(timestamp_ms=1234)).timestamp_ms == 1234
+    assert letter_of(event(timestamp_ms=-1), Reason.TIMESTAMP_REFUSED).timestamp_ms == -1
+
+
+@pytest.mark.parametrize("value", [b"", b"soon", b"9" * 19, b"9" * 5000, b"1.5", None, b"\xd9\xa3"])
+def test_a_time_that_makes_no_sense_is_that_of_the_letter(value: bytes | None) -> None:
+    record = failed(event(timestamp_ms=7))
+    letter = read_letter(replace(record, headers=(*record.headers, (TIMESTAMP_HEADER, value))))
+    assert (letter.timestamp_ms, len(letter.failures)) == (7, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from dead_letters import event, letter_of
 
@@ -15,6 +17,19 @@ def note(partition: int, *ranges: tuple[int, int], target: str = "reviews.in", l
 def test_a_note_is_read_as_it_was_written() -> None:
     written = note(2, (0, 16), (18, 18))
     assert Note.from_bytes(written.to_bytes()) == written
+
+
+def test_a_note_with_the_id_of_its_topic_is_read_as_it_was_written() -> None:
+    written = replace(note(2, (0, 16)), topic_id="AAAA")
+    assert Note.from_bytes(written.to_bytes()) == written
+
+
+def test_a_note_on_a_topic_that_is_gone_says_nothing_and_one_on_this_topic_needs_no_witness() -> None:
+    gone, here = (replace(note(0, (first, first + 3)), topic_id=name) for first, name in ((0, "gone"), (10, "here")))
+    replayed = Replayed("reviews.in", [note(0, (20, 23)), gone, here], "here")
+    assert [offset for offset in range(30) if replayed.holds(0, offset)] == [10, 11, 12, 13, 20, 21, 22, 23]
+    assert not replayed.witnesses
+    assert Replayed("reviews.in", [gone], "").witnesses  # a broker that knows no ids
 
 
 @pytest.mark.parametrize("value", [None, b"", b"\xff", b"{}", b"[1]", b"7", note(1).to_bytes()[:-1]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from dead_letters import TOPIC, event, letter_of
 
-from worker.delivery.outputs import Destination, Partitioner
+from worker.delivery.outputs import SOURCE_TIMESTAMP_HEADER, Destination, Partitioner
 from worker.delivery.replay.letters import HOPS_HEADER, read_letter
 from worker.delivery.replay.selection import Left, Selection, Target, Wanted
 from worker.errors import Reason
@@ -117,3 +117,27 @@ def test_an_event_that_the_topic_would_soon_delete_is_left_unless_it_gets_a_new_
     assert anew.replayed(old).timestamp_ms == NOW_MS
     assert selection().replayed(old).timestamp_ms == NOW_MS - 9 * DAY_MS
     assert selection().replayed(without).timestamp_ms == NOW_MS
+
+
+def test_an_event_whose_time_a_topic_refused_is_sent_again_with_it() -> None:
+    letter = letter_of(event(timestamp_ms=1234), Reason.TIMESTAMP_REFUSED)
+    output = selection().replayed(letter)
+    assert (output.timestamp_ms, output.headers) == (1234, ((HOPS_HEADER, b"1"),))
+    assert selection(new_time=True).replayed(letter).timestamp_ms == NOW_MS
+    assert selection(wanted=Wanted(since_ms=1235)).leaves(letter) is Left.FILTERED
+
+
+def test_an_event_from_before_1970_is_sent_again_with_its_time_in_a_header() -> None:
+    output = selection().replayed(letter_of(event(headers=(("trace", b"a"),), timestamp_ms=-1234)))
+    assert output.timestamp_ms == NOW_MS
+    assert output.headers == (("trace", b"a"), (SOURCE_TIMESTAMP_HEADER, b"-1234"), (HOPS_HEADER, b"1"))
+
+
+def test_an_event_whose_time_the_topic_does_not_take_is_left_unless_it_gets_a_new_one() -> None:
+    target = Target("reviews.in", 6, oldest_ms=10 * DAY_MS, ahead_ms=DAY_MS)
+    days = (-11, -10, 0, 1, 2)
+    letters = [letter_of(event(timestamp_ms=NOW_MS + each * DAY_MS)) for each in days]
+    left = [selection(target=target).leaves(letter) for letter in letters]
+    assert left == [Left.TIME_REFUSED, None, None, None, Left.TIME_REFUSED]
+    assert {selection(target=target, new_time=True).leaves(letter) for letter in letters} == {None}
+    assert selection(target=target).leaves(letter_of(event(timestamp_ms=-1))) is None
