@@ -314,6 +314,8 @@ class SurfaceSettings(_Part):
     """Least severe message that is logged."""
     log_format: LogFormat = "auto"
     """``human`` or ``json``; ``auto`` is human on a terminal, JSON otherwise."""
+    totals_interval_s: Seconds = 60.0
+    """Time between two log lines with totals while there is work, in seconds; 0 leaves only the one at the end."""
     tracing: bool = False
     """Send a trace of each review to an OpenTelemetry collector (extra ``otel``); ``OTEL_`` variables say where."""
 

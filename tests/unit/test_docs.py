@@ -17,7 +17,6 @@ import click
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from kafka_rights import ENDS_WITH, OF_COMMANDS, OF_THE_WORKER
-from prometheus_client.metrics import MetricWrapperBase
 
 import worker
 from tests.chaos.scenario import SCENARIOS
@@ -30,7 +29,7 @@ from worker.delivery import dead_letters
 from worker.delivery.dead_letters import dead_letter
 from worker.errors import ExitCode, Reason, RecordError, Stage
 from worker.events import EventCodec
-from worker.metrics import PROCESS_METRICS, Metrics
+from worker.metrics import KINDS, PROCESS_METRICS, Metrics
 from worker.records import Record, TopicPartition
 from worker.schemas import SCHEMA_FILES, load_schema
 from worker.settings import ENVIRONMENT_PREFIX, Settings
@@ -215,7 +214,7 @@ def test_the_settings_in_the_readme_have_the_defaults_of_the_code() -> None:
 
 
 def metric_names() -> set[str]:
-    families = [next(iter(m.describe())) for m in vars(Metrics()).values() if isinstance(m, MetricWrapperBase)]
+    families = [next(iter(m.describe())) for m in vars(Metrics()).values() if isinstance(m, KINDS)]
     own = {family.name + ("_total" if family.type == "counter" else "") for family in families}
     return own | set(PROCESS_METRICS)
 

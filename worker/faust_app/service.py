@@ -18,6 +18,7 @@ from typing import Any
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from worker.clock import SystemClock
+from worker.delivery.dead_letter_log import DeadLetterLog
 from worker.delivery.kafka_transactions import KafkaTransactions
 from worker.delivery.offset_metadata import OffsetMetadata
 from worker.delivery.publisher import KafkaPublisher
@@ -27,6 +28,7 @@ from worker.faust_app.app import FaustApp, build_app
 from worker.faust_app.model import Model, load_model
 from worker.faust_app.newcomer import newcomer_is_answered
 from worker.faust_app.parts import Parts, Surroundings, build_pipeline, new_producer
+from worker.faust_app.totals import Totals
 from worker.faust_app.watch import Watch
 from worker.faust_app.web import HealthServer
 from worker.logs import StateLog
@@ -69,6 +71,8 @@ class WorkerService:
         ).set(1)
         self._progress = Progress(settings.stall_timeout_s, settings.rebalance_timeout_s)
         self._broker = StateLog(logger, f"Kafka at {settings.bootstrap_servers}")
+        self._letters = DeadLetterLog(self._clock)
+        self._totals = Totals(self.metrics, settings.totals_interval_s, self._clock)
         self._topic = StateLog(logger, f"topic {settings.input_topic}", words=MISSING)
         self._stop_requested = asyncio.Event()
         self._killed = threading.Event()
@@ -129,6 +133,7 @@ class WorkerService:
             self._new_transactions,
             self._rejoin,
             self._tracing,
+            self._letters,
         )
         self._parts = build_pipeline(settings, self._model, layout, self._publisher, around)
         self._parts.pipeline.start()
@@ -173,6 +178,8 @@ class WorkerService:
             clock=self._clock,
             metrics=self.metrics,
             newcomer=self._newcomer_is_answered,
+            totals=self._totals,
+            letters=self._letters,
             topic=self._topic,
             transaction_patience_s=self._settings.stall_timeout_s,
         )
@@ -237,6 +244,8 @@ class WorkerService:
                 self._parts.pipeline.lifecycle.to(State.DRAINING)
             await self._parts.pipeline.stop()
             await self._parts.collector.stop()
+            self._letters.end()
+            self._totals.end()
         if self._publisher is not None:
             await self._publisher.stop()
         if self._tracing is not None:

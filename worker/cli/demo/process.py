@@ -36,6 +36,14 @@ class WorkerProcess:
             lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
             raise FatalError("\n".join([f"the worker ended with exit code {code}; its last lines were:", *lines]))
 
+    def is_ready(self) -> bool:
+        """Whether it classifies what comes."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5):  # noqa: S310 - http
+                return True
+        except OSError:  # nobody answers yet, or with a problem
+            return False
+
     def metrics(self) -> dict[str, float]:
         """Samples of its metrics by name, those with labels added up; empty when it does not answer."""
         samples: dict[str, float] = {}

@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet as parquet
 import pytest
 from albert_reference import write_checkpoint
 from click.testing import CliRunner, Result
@@ -82,8 +84,6 @@ def test_texts_of_a_file_need_no_labels(artifact: Path, source: Path, tmp_path: 
 
 
 def test_texts_in_parquet(artifact: Path, source: Path, tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.table({"text": ["fine", "bad", "odd"]}), tmp_path / "texts.parquet")
     result = run("verify", artifact, "--against", source, "--data", tmp_path / "texts.parquet", "--json")
     assert json.loads(result.output)["texts"] == 3
