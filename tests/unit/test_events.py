@@ -76,6 +76,10 @@ def rejection(value: bytes, text_field: str = "text", max_event_bytes: int = 1_0
         (b'{"text":" \\t\\n\\u0000"}', Reason.TEXT_BLANK),
         ('{"text":"\u00a0\u2003\u3000\u200b\u200d\u2060\ufeff\u2028"}'.encode(), Reason.TEXT_BLANK),
         (b'{"text":" ","n":1e999}', Reason.TEXT_BLANK),
+        ('{"text":"\u0301\u0308"}'.encode(), Reason.TEXT_BLANK),
+        ('{"text":"\ufe0f\U000e0100"}'.encode(), Reason.TEXT_BLANK),
+        ('{"text":"\u3164\u115f\u1160\uffa0"}'.encode(), Reason.TEXT_BLANK),
+        ('{"text":"\u2800 \u2800"}'.encode(), Reason.TEXT_BLANK),
     ],
 )
 def test_an_event_that_cannot_be_classified_is_rejected_with_its_reason(value: bytes, reason: Reason) -> None:
