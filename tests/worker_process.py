@@ -78,6 +78,8 @@ class LogLine:
     level: str
     logger: str
     message: str
+    fields: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """All of its members."""
 
 
 @dataclass
@@ -292,6 +294,6 @@ def workers_for(names: TopicNames, folder: Path, *, show: bool = True) -> Iterat
 def _parsed(line: str) -> LogLine:
     try:
         members = json.loads(line)
-        return LogLine(members["level"], members["logger"], members["message"])
+        return LogLine(members["level"], members["logger"], members["message"], members)
     except (ValueError, KeyError, TypeError):
         return LogLine("TEXT", "", line)

@@ -122,20 +122,23 @@ def _group(settings: Settings) -> str:
 def _topics(settings: Settings) -> str:
     from worker.cli.kafka import reachable_admin
     from worker.errors import TopicError
-    from worker.topics import TopicDescription, missing_topics_message
+    from worker.topics import TopicDescription, missing_topics_message, similar_topics_remark
 
     names = (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
 
-    async def ask() -> dict[str, TopicDescription]:
+    async def ask() -> tuple[dict[str, TopicDescription], list[str]]:
         async with reachable_admin(settings) as admin:
-            return await admin.describe(names)
+            return await admin.describe(names), await admin.names()
 
-    found = asyncio.run(ask())
+    found, all_names = asyncio.run(ask())
     missing = [name for name in names if name not in found]
     if missing and not settings.create_topics:
-        raise TopicError(missing_topics_message(settings, missing, found.values()))
-    there = ", ".join(f"{name} ({found[name].partitions} partitions)" for name in names if name in found)
-    return "; ".join(part for part in (there, f"{', '.join(missing)} will be created" if missing else "") if part)
+        raise TopicError(missing_topics_message(settings, missing, found.values(), all_names))
+    parts = [f"{name} ({found[name].partitions} partitions)" for name in names if name in found]
+    if missing:
+        similar = similar_topics_remark(settings, missing, all_names)
+        parts.append(f"missing, and the worker would create: {', '.join(missing)}{similar}")
+    return "; ".join(parts)
 
 
 def _files(settings: Settings) -> str:

@@ -12,6 +12,7 @@ import click
 
 from worker.cli.ending import end_process, say
 from worker.cli.errors import exit_code
+from worker.cli.groups import SuggestingGroup
 from worker.errors import ExitCode, WorkerError
 from worker.exhaustion import exhausted
 from worker.security_rules import LOOPBACK
@@ -20,7 +21,7 @@ COMMANDS = ("run", "demo", "predict", "produce", "consume", "topics", "dlq", "ch
 """Each is the object ``command`` of a module of that name, imported only when it is asked for."""
 
 
-class Commands(click.Group):
+class Commands(SuggestingGroup):
     """Finds commands by name, and turns errors into one line on stderr and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -154,6 +154,8 @@ class TransactionLane:
         if self._drop(stale(self._items)):
             return
         owner = self._items[0][2]
+        if self._outcomes.known_refusals(self._items):
+            self._items = deque(self._outcomes.refused_alike(self._items))
         items = list(islice(self._items, MAX_GROUP_RECORDS))
         next_offset = items[-1][1].record.offset + 1
         records = [item[0] for item in items]

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from worker.batching import BatchQueue
 from worker.clock import Clock
 from worker.delivery.collector import Publisher, RecordCollector
+from worker.delivery.dead_letter_log import DeadLetterLog
 from worker.delivery.dead_letters import DeadLetterFuse
 from worker.delivery.outcomes import Outcomes
 from worker.delivery.outputs import Destination, OutputWriter, Partitioner
@@ -48,6 +49,7 @@ class Surroundings(NamedTuple):
     rejoin: Callable[[], None]
     """Asks the group for an assignment anew."""
     tracing: Tracing | None = None
+    letters: DeadLetterLog | None = None
 
 
 class Delivery(Collector, Protocol):
@@ -117,6 +119,7 @@ def build_pipeline(
         metrics=around.metrics,
         on_acknowledged=lambda: pipeline.acknowledged(),  # noqa: PLW0108 - it is made below
         tracing=around.tracing,
+        letters=around.letters,
     )
 
     def fenced(partition: TopicPartition) -> None:
@@ -163,6 +166,7 @@ def build_pipeline(
                 RetryPolicy(settings.retry_attempts, settings.retry_backoff_s),
                 around.wait,
                 labels=model.labels,
+                calibration=model.calibration,
                 on_memory_limit=limit_tokens,
             )
             for _ in range(model.session.concurrency)

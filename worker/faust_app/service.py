@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
 from worker.clock import SystemClock
+from worker.delivery.dead_letter_log import DeadLetterLog
 from worker.delivery.kafka_transactions import KafkaTransactions
 from worker.delivery.offset_metadata import OffsetMetadata
 from worker.delivery.publisher import KafkaPublisher
@@ -22,6 +23,7 @@ from worker.faust_app.model import Model, load_model
 from worker.faust_app.newcomer import newcomer_is_answered
 from worker.faust_app.parts import Parts, Surroundings, build_pipeline, new_producer
 from worker.faust_app.stacks import all_stacks
+from worker.faust_app.totals import Totals
 from worker.faust_app.watch import Watch
 from worker.faust_app.web import HealthServer
 from worker.logs import StateLog
@@ -68,6 +70,8 @@ class WorkerService:
             started_at=self._clock.monotonic(),
         )
         self._broker = StateLog(logger, f"Kafka at {settings.bootstrap_servers}")
+        self._letters = DeadLetterLog(self._clock)
+        self._totals = Totals(self.metrics, settings.totals_interval_s, self._clock)
         self._topic = StateLog(logger, f"topic {settings.input_topic}", words=MISSING)
         self._stop_requested = asyncio.Event()
         self._killed = threading.Event()
@@ -136,6 +140,7 @@ class WorkerService:
             self._new_transactions,
             self._rejoin,
             self._tracing,
+            self._letters,
         )
         self._parts = build_pipeline(settings, self._model, layout, self._publisher, around)
         self._parts.pipeline.failed.add_done_callback(lambda failed: self._fail(failed.result()))
@@ -201,6 +206,8 @@ class WorkerService:
             stacks=self._stacks,
             on_failure=self._fail,
             newcomer=self._newcomer_is_answered,
+            totals=self._totals,
+            letters=self._letters,
             topic=self._topic,
             transaction_patience_s=self._settings.stall_timeout_s,
         )
@@ -264,6 +271,8 @@ class WorkerService:
                 self._parts.pipeline.lifecycle.to(State.DRAINING)
             await self._parts.pipeline.stop()
             await self._parts.collector.stop()
+            self._letters.end()
+            self._totals.end()
         if self._publisher is not None:
             await self._publisher.stop()
         if self._tracing is not None:

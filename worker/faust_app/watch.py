@@ -10,9 +10,11 @@ from typing import Protocol
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from worker.clock import Clock
+from worker.delivery.dead_letter_log import DeadLetterLog
 from worker.faust_app.newcomer import Ask, Newcomer
 from worker.faust_app.open_transactions import OpenTransactions
 from worker.faust_app.standing import MissingTopicError, Standing
+from worker.faust_app.totals import Totals
 from worker.logs import StateLog
 from worker.metrics import Metrics
 from worker.pipeline.drain_time import DrainTime
@@ -51,6 +53,8 @@ class Watch:
         newcomer: Ask,
         stacks: Callable[[], str],
         on_failure: OnFailure,
+        totals: Totals,
+        letters: DeadLetterLog,
         topic: StateLog,
         transaction_patience_s: float,
     ) -> None:
@@ -61,6 +65,8 @@ class Watch:
         self._clock = clock
         self._metrics = metrics
         self._stacks = stacks
+        self._totals = totals
+        self._letters = letters
         self._stalled: str | None = None
         self._drain_time = DrainTime()
         self._newcomer = Newcomer(newcomer, progress, clock, on_failure)
@@ -76,6 +82,8 @@ class Watch:
     async def look(self) -> None:
         """Look once."""
         await self._look_at_lag(self._task())
+        self._totals.look()
+        self._letters.look()
         problem = self._progress.problem(self._clock.monotonic())
         if problem and not self._stalled:
             logger.error("no progress: %s; /healthz fails until this changes", problem)
@@ -142,5 +150,6 @@ class Watch:
         now = self._clock.monotonic()
         self._transactions.look(now, standing)
         self._metrics.drain_seconds.set(self._drain_time.after(now, committed_offsets, lag))
+        self._totals.stand(waiting + sum(at.end - at.readable for at in standing.values()))
         if not waiting:
             self._progress.caught_up(now)

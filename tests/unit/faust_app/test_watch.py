@@ -10,8 +10,10 @@ from aiokafka.errors import IllegalStateError, KafkaConnectionError
 from pipeline_parts import PARTITION, HeldCollector, make_chunk, make_entries, make_task
 
 from worker.clock import FakeClock
+from worker.delivery.dead_letter_log import DeadLetterLog
 from worker.faust_app.service import MISSING
 from worker.faust_app.standing import MissingTopicError, Standing
+from worker.faust_app.totals import Totals
 from worker.faust_app.watch import Watch
 from worker.logs import StateLog
 from worker.metrics import Metrics
@@ -57,6 +59,8 @@ class World:
             stacks=lambda: "thread main",
             on_failure=self.failures.append,
             newcomer=self._newcomer,
+            totals=Totals(self.metrics, 60.0, self.clock),
+            letters=DeadLetterLog(self.clock),
             topic=StateLog(logging.getLogger("worker"), "topic reviews.in", words=MISSING),
             transaction_patience_s=STALL_TIMEOUT_S,
         )
