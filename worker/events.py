@@ -150,7 +150,7 @@ class ResultWriter:
     def __init__(self, labels: Sequence[str], model: str, *, in_windows: bool = False) -> None:
         self._in_windows = in_windows
         scores = ",".join(f"{_json_for_format(label)}:%.6f" for label in labels)
-        read = '"tokens":%d,"truncated":%s,' + ('"windows":%d,' if in_windows else "")
+        read = '"tokens":%d,"truncated":%s,"unknown":%.3f,' + ('"windows":%d,' if in_windows else "")
         self._templates = tuple(
             f'{{"label":{_json_for_format(label)},"score":%.6f,"scores":{{{scores}}},'
             f'"model":{_json_for_format(model)},{read}"classified_at":"%s"}}'
@@ -172,7 +172,7 @@ class ResultWriter:
         if highest > 1.0 or min(scores) < 0.0:
             scores = tuple(min(max(score, 0.0), 1.0) for score in scores)
         truncated = "true" if prediction.truncated else "false"
-        read = (truncated, prediction.windows) if self._in_windows else (truncated,)
+        read = (truncated, prediction.unknown, *((prediction.windows,) if self._in_windows else ()))
         values = (scores[label], *scores, prediction.tokens, *read, classified_at)
         return (self._templates[label] % values).encode()
 

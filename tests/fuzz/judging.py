@@ -146,7 +146,7 @@ def _results(output: bytes) -> Iterator[tuple[int, int]]:
             continue
         text = output[found.end() : found.end() + 1000].decode("utf-8", "replace")
         result, length = _decoder.raw_decode(text)
-        if {"label", "score", "scores", "model", "tokens", "truncated", "classified_at"} <= set(result):
+        if {"label", "score", "scores", "model", "tokens", "truncated", "unknown", "classified_at"} <= set(result):
             yield found.start(), found.end() + len(text[:length].encode())
 
 

@@ -128,6 +128,8 @@ def _print_table(texts: Sequence[str], results: Sequence[Classification]) -> boo
         tokens = f"{result.tokens} in {result.windows} windows" if result.windows > 1 else str(result.tokens)
         if result.truncated:
             tokens += ", the rest was not read"
+        if result.unknown:
+            tokens += f", {result.unknown:.0%} of it unknown"
         label = Text(result.label, style=f"bold {label_colour(result.label)}")
         table.add_row(label, f"{result.score:.3f}", tokens, Text(printable(text)))
     console.print(table)

@@ -147,6 +147,7 @@ def build_pipeline(
                 RetryPolicy(settings.retry_attempts, settings.retry_backoff_s),
                 around.wait,
                 labels=model.labels,
+                calibration=model.calibration,
                 on_memory_limit=limit_tokens,
             )
             for _ in range(model.session.concurrency)

@@ -167,7 +167,7 @@ class ClassifierSession:
         expected = (len(ids), len(self._artifact.labels))
         if logits.shape != expected:
             raise InferenceError(f"the model put out the shape {logits.shape} where {expected} was expected")
-        return probabilities(logits)
+        return probabilities(logits, self._artifact.calibration.temperature)
 
 
 def _wants_cuda(artifact: Artifact, options: SessionOptions) -> bool:

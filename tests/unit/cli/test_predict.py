@@ -46,6 +46,11 @@ def test_json_holds_the_text_and_the_result():
     assert "@" in first["model"]
 
 
+def test_text_in_an_unknown_script_is_said_to_be_unknown():
+    result = runner.invoke(commands, ["predict", "--json", "这部电影很好看", "A fine film."])
+    assert [orjson.loads(line)["unknown"] for line in result.stdout.splitlines()] == [1.0, 0.0]
+
+
 def test_a_blank_text_is_an_error():
     result = runner.invoke(commands, ["predict", "fine", " \t"])
     assert result.exit_code == 2
