@@ -1,7 +1,7 @@
 # Each target sets up .venv by itself and installs again only when pyproject.toml has changed.
 #
 #   make demo     a real Kafka, the worker, and reviews classified as they arrive
-#   make test     the whole test suite, against a real Kafka
+#   make test     the whole test suite, against a real Kafka; builds the tools that it starts the first time
 #   make check    linters, types, import contract, reference pages
 #   make chaos    faults on purpose: kills, cut networks, lost brokers; report in build/chaos/
 #   make fuzz     a million mutated events through a broker and a worker
@@ -21,7 +21,8 @@ PY := .venv/bin/python
 # Most tests wait for Kafka. A file stays together: its tests share clusters and scenarios. In the order of the files, as
 # the longest come first.
 SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
-CODE := worker tests
+# Tests of deploy/ start tools; not so where ARGS name other folders or files alone.
+TOOLS := $(if $(findstring tests/,$(ARGS)),$(if $(findstring tests/deploy,$(ARGS)),tools),tools)
 
 .PHONY: demo test check format reference chaos fuzz bench bench-delivery bench-rebalance bench-overload bench-model \
         bench-gpu tools cluster-tools image-test cluster-test lock wheel clean
@@ -29,7 +30,7 @@ CODE := worker tests
 demo: .venv/.installed-demo
 	@$(PY) -m worker.cli demo $(ARGS)
 
-test: .venv/.installed-test
+test: .venv/.installed-test $(TOOLS)
 	$(PY) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 check: .venv/.installed-test
@@ -57,7 +58,7 @@ fuzz: .venv/.installed-test
 	@PYTHONPATH=.:tests $(PY) -m tests.fuzz $(ARGS)
 
 bench: .venv/.installed-test
-	$(PY) -m tests.benchmarks.bench_stream $(ARGS)
+	@PYTHONPATH=.:tests $(PY) -m tests.benchmarks.bench_stream $(ARGS)
 
 bench-model: .venv/.installed-test
 	PYTHONPATH=tests $(PY) -m tests.benchmarks.bench_model $(ARGS)

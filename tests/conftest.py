@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import absent
 import pytest
 from logging_kept import logging_kept
 
 from worker.devkafka import Cluster, kafka_cluster
 
 FOREIGN_VARIABLES = ("REVIEWS_WORKER_", "KAFKA_BOOTSTRAP_SERVERS", "OTEL_")
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # all tests run on all machines; what a GPU computes is `make bench-gpu`'s
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A skip that nobody accounts for, or that CI must not have, is a failure."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and (fault := absent.fault_of(report.longrepr[2])):
+        report.outcome, report.longrepr = "failed", fault
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What did not run on this machine, by kind."""
+    skipped = [report.longrepr for report in terminalreporter.stats.get("skipped", [])]
+    if lines := absent.listed(reason[2] for reason in skipped if isinstance(reason, tuple)):
+        terminalreporter.section("not run, for want of")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)

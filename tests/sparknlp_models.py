@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from absent import Absent
 from albert_reference import TINY, random_weights
 from sparknlp_writer import saved_model
 
@@ -23,7 +24,7 @@ SHARED = Path(__file__).parents[2] / "shared"
 def real_model(name: str) -> Path:
     """A file that Spark NLP wrote; skips where there is no ``../shared`` at all."""
     if not SHARED.exists():
-        pytest.skip("there is no ../shared beside the repository")
+        Absent.SHARED.skip("models that Spark NLP saved")
     path = SHARED / "sparknlp" / name
     assert path.exists(), f"{path} is missing"
     return path

@@ -78,6 +78,8 @@ class LogLine:
     level: str
     logger: str
     message: str
+    fields: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """All of its members."""
 
 
 @dataclass
@@ -178,6 +180,10 @@ class WorkerProcess:
     def peak_memory_mib(self) -> float:
         """The most memory that it has had so far."""
         return self._memory_mib("VmHWM")
+
+    def open_files(self) -> int:
+        """Files and connections that it has open now."""
+        return sum(1 for _ in Path(f"/proc/{self.process.pid}/fd").iterdir())
 
     def _memory_mib(self, name: str) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -288,6 +294,6 @@ def workers_for(names: TopicNames, folder: Path, *, show: bool = True) -> Iterat
 def _parsed(line: str) -> LogLine:
     try:
         members = json.loads(line)
-        return LogLine(members["level"], members["logger"], members["message"])
+        return LogLine(members["level"], members["logger"], members["message"], members)
     except (ValueError, KeyError, TypeError):
         return LogLine("TEXT", "", line)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from threading import Lock
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from worker.errors import Reason, Stage
 
@@ -21,6 +28,47 @@ PROCESS_METRICS = (
     *("process_open_fds", "process_max_fds", "process_start_time_seconds"),
 )
 """What the client library says of the process itself, on Linux."""
+
+
+class GroupHistogram(Collector):
+    """A histogram that takes all samples of a group in one call: `Histogram.observe` costs over 1 us for each.
+
+    Served like a `Histogram`. May be observed and collected from different threads.
+    """
+
+    def __init__(self, name: str, text: str, buckets: Sequence[float], registry: CollectorRegistry) -> None:
+        self._name = name
+        self._text = text
+        self._bounds = [float(bound) for bound in buckets]
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
+        self._lock = Lock()
+        registry.register(self)
+
+    def observe_all(self, samples: Iterable[float]) -> None:
+        """Count samples, none of which is negative."""
+        counts, bounds = self._counts, self._bounds
+        total = 0.0
+        with self._lock:
+            for sample in samples:
+                counts[bisect_left(bounds, sample)] += 1
+                total += sample
+            self._sum += total
+
+    def describe(self) -> Iterator[HistogramMetricFamily]:
+        """Its name and meaning, without samples."""
+        yield HistogramMetricFamily(self._name, self._text)
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """All samples so far."""
+        with self._lock:
+            counts, total = list(accumulate(self._counts)), self._sum
+        edges = map(floatToGoString, (*self._bounds, float("inf")))
+        yield HistogramMetricFamily(self._name, self._text, list(zip(edges, counts, strict=True)), total)
+
+
+KINDS = (MetricWrapperBase, GroupHistogram)
+"""What each attribute of `Metrics` that is a metric is one of."""
 
 
 class Metrics:
@@ -72,13 +120,11 @@ class Metrics:
         self.publish_seconds = self._histogram(
             "publish_seconds", "From handing a group of records to the producer to their acknowledgement.", _SECONDS
         )
-        self.worker_seconds = self._histogram(
-            "worker_seconds", "From intake of a record to its acknowledged output, a sample of each group.", _SECONDS
+        self.worker_seconds = self._group_histogram(
+            "worker_seconds", "From intake of a record to its acknowledged output, each record.", _SECONDS
         )
-        self.end_to_end_seconds = self._histogram(
-            "end_to_end_seconds",
-            "From a record's own timestamp to its acknowledged output, a sample of each group.",
-            _SECONDS,
+        self.end_to_end_seconds = self._group_histogram(
+            "end_to_end_seconds", "From a record's own timestamp to its acknowledged output, each record.", _SECONDS
         )
         self.in_flight_reviews = self._gauge("in_flight_reviews", "Records between intake and acknowledged output.")
         self.in_flight_bytes = self._gauge("in_flight_bytes", "Their bytes of key and value.")
@@ -136,3 +182,6 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Histogram:
         return Histogram(f"reviews_worker_{name}", text, registry=self.registry, buckets=buckets)
+
+    def _group_histogram(self, name: str, text: str, buckets: Sequence[float]) -> GroupHistogram:
+        return GroupHistogram(f"reviews_worker_{name}", text, buckets, self.registry)

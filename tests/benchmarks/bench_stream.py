@@ -8,16 +8,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gzip
+import itertools
 import json
 import random
 import statistics
 import time
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.benchmarks.cost import stage_costs
 from tests.benchmarks.latency import measure_latency
@@ -86,7 +85,7 @@ class Benchmark:
             session_rates.append(await asyncio.to_thread(session_rate, texts))
             async with self.stage.running("worker", source, await self.stage.topic("out")) as subject:
                 worker_rates.append(await self.stage.rate(subject, len(texts), warm_up=0.05))
-                metrics = await asyncio.to_thread(scrape, subject.port)
+                metrics = await asyncio.to_thread(subject.metrics)
                 wastes.append(1 - metrics["real_tokens_total"] / metrics["padded_tokens_total"])
         ratio = _ratio(worker_rates, session_rates)
         table(
@@ -112,20 +111,27 @@ class Benchmark:
 
     async def part_e(self) -> Figures:
         """Peak memory with a small backlog and with a large one."""
-        peaks = {}
+        texts = review_texts(self.size(4000))
+        reviews = [json.dumps({"review_id": number, "text": text}).encode() for number, text in enumerate(texts)]
+        rows = []
+        for repeats in (1, 5):
+            backlog = repeats * len(reviews)
+            peak = await self._peak("worker", backlog, itertools.chain.from_iterable([reviews] * repeats))
+            rows.append(("the bundled one, reviews", backlog, peak))
         for backlog in (10_000, self.size(1_000_000)):
-            source = await self.stage.topic("in")
-            await self.stage.fill(source, made_events(backlog))
-            async with self.stage.running("free", source, await self.stage.topic("out")) as subject:
-                await self.stage.until(subject, lambda number, all_=backlog: number >= all_)
-                peaks[backlog] = subject.peak_memory_mib()
-        small, large = peaks.values()
-        table(
-            "(e) Peak memory of the worker, 300-byte events",
-            ("backlog", "MiB"),
-            [*peaks.items(), ("ratio", large / small)],
-        )
-        return {"memory_10k_mib": small, "memory_1m_mib": large, "memory_1m_vs_10k": large / small}
+            peak = await self._peak("free", backlog, made_events(backlog))
+            rows.append(("costs nothing, 300-byte events", backlog, peak))
+        table("(e) Peak memory of the worker", ("model", "backlog", "MiB"), rows)
+        names = ("memory_bundled_small_mib", "memory_bundled_large_mib", "memory_10k_mib", "memory_1m_mib")
+        return dict(zip(names, (peak for _, _, peak in rows), strict=True))
+
+    async def _peak(self, subject_name: str, backlog: int, events: Iterable[bytes]) -> float:
+        """MiB at most while a subject works through a backlog."""
+        source = await self.stage.topic("in")
+        await self.stage.fill(source, events)
+        async with self.stage.running(subject_name, source, await self.stage.topic("out")) as subject:
+            await self.stage.until(subject, lambda number: number >= backlog)
+            return subject.peak_memory_mib()
 
     async def part_f(self) -> Figures:
         """What one event costs at each stage."""
@@ -175,18 +181,6 @@ def limits_of_cpu() -> int:
     from worker.faust_app.model import CPU_BATCH_TOKENS
 
     return CPU_BATCH_TOKENS
-
-
-def scrape(port: int) -> dict[str, float]:
-    """The worker's metrics without labels, by their short names."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
-        text = response.read().decode()
-    return {
-        sample.name.removeprefix("reviews_worker_"): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if not sample.labels
-    }
 
 
 def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:

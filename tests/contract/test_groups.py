@@ -59,9 +59,9 @@ async def test_a_rebalance_drops_the_work_of_the_old_assignment_and_nothing_is_l
     assert {output.source for output in outputs} == {(part, offset) for part in range(2) for offset in range(50)}
 
 
+# Exactly once commits in the transaction that publishes.
+@pytest.mark.parametrize("world", ["fake", "kafka"], indirect=True)
 async def test_what_is_acknowledged_is_committed_before_a_rebalance(world: World) -> None:
-    if world.settings.exactly_once:
-        pytest.skip("what is acknowledged is committed, in the same transaction")
     await world.create_topics(partitions=2)
     await world.produce(reviews(60, partitions=2))
     first = world.worker(commit_interval_s=3600.0)

@@ -53,6 +53,21 @@ async def test_an_event_whose_time_the_output_topic_refuses_becomes_a_dead_lette
     assert await world.check_commits() == {0: 28}
 
 
+async def test_dead_letters_of_refused_times_keep_their_order_whatever_is_known_by_then(world: World) -> None:
+    await world.create_topics()
+    await world.take_times(world.settings.output_topic, SINCE_MS, UNTIL_MS)
+    # Each fourth is refused, the later ones mostly for less than what is known by then.
+    messages = [replace(each, timestamp_ms=(n * 7919 % 1000) * 86_400_000) if n % 4 == 3 else each
+                for n, each in enumerate(reviews(400))]  # fmt: skip
+    await world.produce(messages)
+    worker = world.worker(fuse_run_length=5)
+    letters = await world.dead_letters(100)
+    assert [letter.source[1] for letter in letters] == list(range(3, 400, 4))
+    assert numbers(await world.outputs(300)) == [number for number in range(400) if number % 4 != 3]
+    assert await worker.stop() is ExitCode.OK
+    assert await world.check_commits() == {0: 400}
+
+
 async def test_a_dead_letter_whose_time_its_topic_refuses_gets_that_of_now_and_keeps_its_place(world: World) -> None:
     await world.create_topics()
     for topic in (world.settings.output_topic, world.settings.dead_letter_topic):

@@ -50,11 +50,15 @@ def values_for(kafka: Cluster, names: TopicNames) -> dict[str, Any]:
     }
 
 
+def notes_of(values: Mapping[str, Any]) -> str:
+    arguments = ("install", RELEASE, CHART, "--dry-run=client", "--output", "json", "--values", "-")
+    answer = orjson.loads(tool("helm").succeeds(*arguments, stdin=orjson.dumps(values).decode()))
+    return str(answer["info"]["notes"])
+
+
 def commands_of_notes(values: Mapping[str, Any]) -> list[list[str]]:
     """What the notes of a release tell to run in a worker's container: the arguments of each."""
-    arguments = ("install", RELEASE, CHART, "--dry-run=client", "--output", "json", "--values", "-")
-    notes = orjson.loads(tool("helm").succeeds(*arguments, stdin=orjson.dumps(values).decode()))["info"]["notes"]
-    commands = re.findall(rf"kubectl .* exec --stdin deployment/{FULL_NAME} -- reviews-worker (.+)", notes)
+    commands = re.findall(rf"kubectl .* exec --stdin deployment/{FULL_NAME} -- reviews-worker (.+)", notes_of(values))
     return [shlex.split(command) for command in commands]
 
 

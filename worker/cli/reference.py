@@ -10,10 +10,9 @@ from itertools import groupby
 from pathlib import Path
 
 import click
-from prometheus_client.metrics import MetricWrapperBase
 
 from worker.cli.described import described_settings
-from worker.metrics import PROCESS_METRICS, Metrics
+from worker.metrics import KINDS, PROCESS_METRICS, Metrics
 from worker.settings import ENVIRONMENT_PREFIX
 
 _DOCS = Path(__file__).parents[2] / "docs"
@@ -71,10 +70,10 @@ def _metrics_page() -> Iterator[str]:
     yield "Served in Prometheus' text format at `/metrics`, on the port of the health checks (setting `port`)."
     yield from ("", "| metric | kind | labels | meaning |", "|---|---|---|---|")
     for metric in vars(Metrics()).values():
-        if isinstance(metric, MetricWrapperBase):
+        if isinstance(metric, KINDS):
             family = next(iter(metric.describe()))
             name = family.name + ("_total" if family.type == "counter" else "")
-            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+            labels = ", ".join(f"`{label}`" for label in getattr(metric, "_labelnames", ()))
             yield _row(f"`{name}`", family.type, labels, family.documentation)
     names = ", ".join(f"`{name}`" for name in PROCESS_METRICS)
     yield from ("", f"And of the process itself, on Linux: {names}.", "")

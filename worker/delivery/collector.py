@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import chain
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from worker.clock import Clock
@@ -106,15 +105,19 @@ class RecordCollector:
         self._outcomes.acknowledged(items[:count])
         return count
 
-    def refuse(self, topic: str, partition: int, items: Iterable[Item], reason: Reason) -> Iterable[Item]:
+    def known_refusals(self, items: Sequence[Item]) -> Mapping[int, Reason]:
+        """See `worker.delivery.lane.LaneEvents`."""
+        return self._outcomes.known_refusals(items)
+
+    def refuse(self, items: Sequence[Item], refused: Mapping[int, Reason]) -> Sequence[Item]:
         """See `worker.delivery.lane.LaneEvents`. Raises FuseError; for a dead letter that is refused, DeliveryError."""
-        first, *others = items
+        here = items[0][0].topic, items[0][0].partition
         stay: list[Item] = []
         letters: dict[tuple[str, int], list[Item]] = defaultdict(list)
         try:
-            for item in chain((self._outcomes.refused(first, reason),), self._outcomes.refused_alike(others)):
-                place = item[0].topic, item[0].partition
-                (stay if place == (topic, partition) else letters[place]).append(item)
+            for letter in self._outcomes.refused_among(items, refused):
+                place = letter[0].topic, letter[0].partition
+                (stay if place == here else letters[place]).append(letter)
         finally:
             for place, each in letters.items():
                 self._lane(*place).extend(each)

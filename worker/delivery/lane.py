@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice, takewhile
 from typing import Protocol
 
 from worker.clock import Clock
 from worker.delivery.outcomes import Item
 from worker.errors import Reason, RecordRefusedError
+from worker.tasks import owned
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +32,13 @@ class LaneEvents(Protocol):
     async def publish(self, topic: str, partition: int, items: Sequence[Item]) -> int:
         """Publish a group; answers how many of its first items are acknowledged, 0 when their owner was closed."""
 
-    def refuse(self, topic: str, partition: int, items: Iterable[Item], reason: Reason) -> Iterable[Item]:
-        """The broker does not take the first of `items`. Answers what is left to publish here, in order.
+    def known_refusals(self, items: Sequence[Item]) -> Mapping[int, Reason]:
+        """Which of `items`, by index, need not be sent to be refused."""
 
-        What became a dead letter, and others with it that would be refused alike, has gone to its own lane.
+    def refuse(self, items: Sequence[Item], refused: Mapping[int, Reason]) -> Sequence[Item]:
+        """The broker does not take those of `items` that are `refused`, by index, and has the others.
+
+        Hands the dead letters on, and answers those that belong into the same lane.
         """
 
     def fail(self, error: BaseException) -> None:
@@ -63,7 +67,7 @@ class Lane:
         self._appended = 0
         self._done = 0
         self._sent_at = float("-inf")
-        self.routine = asyncio.create_task(self._run(), name=f"publish {topic}/{partition}")
+        self.routine = owned(self._run(), f"publish {topic}/{partition}", events.fail)
 
     def extend(self, items: Iterable[Item]) -> None:
         """Queue items, in their order."""
@@ -89,8 +93,6 @@ class Lane:
                     await self._gather()
                     await self._publish_next(MAX_GROUP_RECORDS)
                 self._arrived.clear()
-        except Exception as error:
-            self._events.fail(error)
         finally:
             self._progressed.set()
 
@@ -109,17 +111,29 @@ class Lane:
         if self._drop(stale(self._items)):  # since they were gathered, or another part of the group was tried
             return
         group = list(islice(self._items, group_limit))
-        try:
-            count = await self._events.publish(self._topic, self._partition, group)
-        except RecordRefusedError as error:
-            if len(group) > 1:
-                await self._publish_next(len(group) // 2)
-                return
-            before = len(self._items)
-            self._items = deque(self._events.refuse(self._topic, self._partition, self._items, error.reason))
-            self._progress(before - len(self._items))
-            return
-        self._drop(count)
+        # Dead letters of what is known to be refused go where those of what is found out go: to keep the order.
+        refused = dict(self._events.known_refusals(group))
+        wanted = [index for index in range(len(group)) if index not in refused]
+        end = len(group)
+        if wanted:
+            try:
+                items = [group[index] for index in wanted] if refused else group
+                count = await self._events.publish(self._topic, self._partition, items)
+            except RecordRefusedError as error:
+                if len(wanted) > 1:
+                    await self._publish_next(wanted[len(wanted) // 2])
+                    return
+                refused[wanted[0]] = error.reason
+            else:
+                if count < len(wanted):
+                    end = wanted[count] if count else 0
+        if refused and end:
+            letters = self._events.refuse(group[:end], refused)
+            self._drop(end)
+            self._done -= len(letters)
+            self._items.extendleft(reversed(letters))
+        else:
+            self._drop(end)
 
     def _drop(self, count: int) -> int:
         if count == len(self._items):
@@ -127,12 +141,9 @@ class Lane:
         else:
             for _ in range(count):
                 self._items.popleft()
-        self._progress(count)
-        return count
-
-    def _progress(self, count: int) -> None:
         self._done += count
         self._progressed.set()
+        return count
 
 
 def stale(items: Iterable[Item]) -> int:

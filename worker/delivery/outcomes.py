@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from worker.clock import Clock
+from worker.delivery.dead_letter_log import DeadLetterLog
 from worker.delivery.dead_letters import DeadLetterFuse
 from worker.delivery.outputs import OutputWriter, record_bytes, why_invalid
 from worker.errors import DeliveryError, Reason, RecordError
@@ -32,6 +33,7 @@ class Outcomes:
         metrics: Metrics,
         on_acknowledged: Callable[[], None],
         tracing: Tracing | None = None,
+        letters: DeadLetterLog | None = None,
     ) -> None:
         self._writer = writer
         self._fuse = fuse
@@ -39,6 +41,7 @@ class Outcomes:
         self._metrics = metrics
         self._on_acknowledged = on_acknowledged
         self._tracing = tracing
+        self._letters = letters or DeadLetterLog(clock)
         self._classified_since = False
         """Whether there was a classified event after the last one that was refused."""
 
@@ -51,7 +54,7 @@ class Outcomes:
                 self._fuse.record_classified(classified)
                 classified = 0
                 logger.debug("dead letter: %s: %s", entry.record.source, outcome)
-                self._fuse.record(True, outcome.reason)
+                self._fuse.record(True, outcome.reason, f"{entry.record.source}: {outcome}")
             else:
                 classified += 1
             yield output, entry, owner
@@ -73,13 +76,29 @@ class Outcomes:
         if self._classified_since:
             self._fuse.interrupt()
             self._classified_since = False
-        self._fuse.record(True, reason)
+        self._fuse.record(True, reason, f"{entry.record.source}: {output.topic} does not take its output")
         if reason is Reason.OUTPUT_TOO_LARGE:
             limit = f"the broker takes for {output.topic}"
             return self._writer.refuse_as_too_large(entry, record_bytes(output), limit), entry, owner
         if reason is Reason.TIMESTAMP_REFUSED:
             return self._writer.refuse_for_its_time(entry), entry, owner
         return self._writer.refuse_as_invalid(entry), entry, owner
+
+    def known_refusals(self, items: Iterable[Item]) -> dict[int, Reason]:
+        """Which of `items`, by index, are known to be refused. Dead letters are not: they are sent in any case."""
+        if not self._writer.knows_refusals:
+            return {}
+        found = ((index, self._writer.refusal(item[0])) for index, item in enumerate(items))
+        return {index: reason for index, reason in found if reason is not None}
+
+    def refused_among(self, items: Iterable[Item], refused: Mapping[int, Reason]) -> Iterator[Item]:
+        """The dead letters for those of `items` that are `refused`, by index; the others are published already."""
+        for index, item in enumerate(items):
+            reason = refused.get(index)
+            if reason is None:
+                self._classified_since |= not isinstance(item[1].outcome, RecordError)
+            else:
+                yield self.refused(item, reason)
 
     def refused_alike(self, items: Iterable[Item]) -> Iterator[Item]:
         """`items`, with dead letters in place of those that need not be sent again to be refused; raises FuseError."""
@@ -97,11 +116,10 @@ class Outcomes:
     def acknowledged(self, items: Sequence[Item]) -> None:
         """The broker has `items`: tell their owners, and count them."""
         now = self._clock.monotonic()
-        oldest = items[0][1]
-        self._metrics.worker_seconds.observe(now - oldest.arrived_at)
-        self._metrics.end_to_end_seconds.observe(max(0.0, now - oldest.waiting_since))
+        self._metrics.worker_seconds.observe_all(now - item[1].arrived_at for item in items)
+        self._metrics.end_to_end_seconds.observe_all(now - item[1].waiting_since for item in items)
         classified = first = 0
-        owner, partition = items[0][2], oldest.record.partition
+        owner, partition = items[0][2], items[0][1].record.partition
         for index, (_, entry, entry_owner) in enumerate(items):
             if entry_owner is not owner or entry.record.partition != partition:
                 owner.acknowledged(partition, [item[1] for item in items[first:index]])
@@ -109,6 +127,7 @@ class Outcomes:
             outcome = entry.outcome
             if isinstance(outcome, RecordError):
                 self._metrics.dead_letters.labels(outcome.reason.value).inc()
+                self._letters.add(outcome.reason, entry.record.source)
             elif outcome is TOMBSTONE:
                 self._metrics.tombstones.inc()
             else:

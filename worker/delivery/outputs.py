@@ -91,9 +91,16 @@ class OutputWriter:
         """Whether `output` goes to the dead-letter topic."""
         return output.topic == self._dead_letters.topic
 
+    @property
+    def knows_refusals(self) -> bool:
+        """Whether `refusal` may answer anything but None."""
+        return self._keys_only or self._refused_times[self._output.topic].known
+
     def refusal(self, output: OutputRecord) -> Reason | None:
-        """For what the topic of `output` is known by now to refuse it; None where it may take it."""
-        if output.key is None and self._keys_only and not self.is_dead_letter(output):
+        """For what the output topic is known by now to refuse `output`; None where it may take it."""
+        if self.is_dead_letter(output):
+            return None
+        if output.key is None and self._keys_only:
             return Reason.OUTPUT_REFUSED
         return Reason.TIMESTAMP_REFUSED if self._refused_times[output.topic].hold(output.timestamp_ms) else None
 
@@ -147,8 +154,6 @@ class OutputWriter:
                     return self.refuse(entry, error)
         if record.key is None and self._keys_only:
             return self.refuse_as_invalid(entry)
-        if self._refused_times[self._output.topic].hold(record.timestamp_ms):
-            return self.refuse_for_its_time(entry)
         source = SOURCE_HEADER, self._source_prefix(record.partition) + b"%d" % record.offset
         partition = self._partitioner.partition(record, self._output)
         if record.timestamp_ms < NO_TIMESTAMP:

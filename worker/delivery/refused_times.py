@@ -23,7 +23,7 @@ class RefusedTimes:
 
     def note(self, timestamp_ms: int) -> None:
         """A record with this time, and nothing else, was refused for it."""
-        if not self._believed:
+        if not self.known:
             self._age_ms = self._ahead_ms = float("inf")
         age_ms = self._age(timestamp_ms)
         if age_ms >= LEAST_DISTANCE_MS:
@@ -36,13 +36,14 @@ class RefusedTimes:
 
     def hold(self, timestamp_ms: int) -> bool:
         """Whether a record with this time is sure to be refused."""
-        if not self._believed or timestamp_ms < 0:
+        if not self.known or timestamp_ms < 0:
             return False
         age_ms = self._age(timestamp_ms)
         return age_ms >= self._age_ms or -age_ms >= self._ahead_ms
 
     @property
-    def _believed(self) -> bool:
+    def known(self) -> bool:
+        """Whether `hold` may answer True."""
         return self._clock.monotonic() < self._believed_until
 
     def _age(self, timestamp_ms: int) -> float:

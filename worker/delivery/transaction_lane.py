@@ -19,6 +19,7 @@ from worker.errors import FencedError, TransactionError
 from worker.metrics import Metrics
 from worker.pipeline.protocols import Owner
 from worker.records import TopicPartition
+from worker.tasks import owned
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class TransactionLane:
     async def open(self) -> None:
         """Take the partition over, for as long as it takes; raises DeliveryError. Then items may come."""
         await self._persistently("taking over", self._transactions.open)
-        self._routine = asyncio.create_task(self._run(), name=f"transactions of {self._place}")
+        self._routine = owned(self._run(), f"transactions of {self._place}", self._events.fail, ends=True)
 
     def extend(self, items: Iterable[Item]) -> None:
         """Queue items, in their order."""
@@ -133,8 +134,6 @@ class TransactionLane:
             self._metrics.transactions.labels("fenced").inc()
             self._items.clear()
             self._events.fenced(self._partition, error)
-        except Exception as error:
-            self._events.fail(error)
         finally:
             self._progressed.set()
 
@@ -155,6 +154,8 @@ class TransactionLane:
         if self._drop(stale(self._items)):
             return
         owner = self._items[0][2]
+        if self._outcomes.known_refusals(self._items):
+            self._items = deque(self._outcomes.refused_alike(self._items))
         items = list(islice(self._items, MAX_GROUP_RECORDS))
         next_offset = items[-1][1].record.offset + 1
         records = [item[0] for item in items]

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from worker.batching import BatchQueue
 from worker.clock import Clock
 from worker.delivery.collector import Publisher, RecordCollector
+from worker.delivery.dead_letter_log import DeadLetterLog
 from worker.delivery.dead_letters import DeadLetterFuse
 from worker.delivery.outcomes import Outcomes
 from worker.delivery.outputs import Destination, OutputWriter, Partitioner
@@ -48,6 +49,7 @@ class Surroundings(NamedTuple):
     rejoin: Callable[[], None]
     """Asks the group for an assignment anew."""
     tracing: Tracing | None = None
+    letters: DeadLetterLog | None = None
 
 
 class Delivery(Collector, Protocol):
@@ -72,7 +74,7 @@ class Parts(NamedTuple):
 
 def new_producer(settings: Settings, transactional_id: str | None = None) -> AIOKafkaProducer:
     """An idempotent producer, or a transactional one, acknowledged by all in-sync replicas; not started."""
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         **client_options(settings),
         client_id="reviews-worker",
         acks="all",
@@ -83,6 +85,25 @@ def new_producer(settings: Settings, transactional_id: str | None = None) -> AIO
         max_batch_size=MAX_PRODUCER_BATCH_BYTES,
         max_request_size=max(MAX_PRODUCER_BATCH_BYTES, settings.max_output_bytes),
     )
+    if transactional_id is not None:
+        _one_connection_for_each_broker(producer.client)
+    return producer
+
+
+def _one_connection_for_each_broker(client: Any) -> None:
+    """aiokafka has one more for coordinators, as a consumer has requests that wait there for long. A producer has none,
+    and there is a producer for each partition.
+    """
+    is_ready, send = client.ready, client.send
+
+    async def ready_anywhere(node_id: int, *, group: object = None) -> bool:
+        ready: bool = await is_ready(node_id)
+        return ready
+
+    async def send_anywhere(node_id: int, request: object, *, group: object = None) -> Any:
+        return await send(node_id, request)
+
+    client.ready, client.send = ready_anywhere, send_anywhere
 
 
 def build_pipeline(
@@ -98,6 +119,7 @@ def build_pipeline(
         metrics=around.metrics,
         on_acknowledged=lambda: pipeline.acknowledged(),  # noqa: PLW0108 - it is made below
         tracing=around.tracing,
+        letters=around.letters,
     )
 
     def fenced(partition: TopicPartition) -> None:
@@ -144,6 +166,7 @@ def build_pipeline(
                 RetryPolicy(settings.retry_attempts, settings.retry_backoff_s),
                 around.wait,
                 labels=model.labels,
+                calibration=model.calibration,
                 on_memory_limit=limit_tokens,
             )
             for _ in range(model.session.concurrency)

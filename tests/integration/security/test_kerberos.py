@@ -10,6 +10,7 @@ from pathlib import Path
 
 import kafka_tools
 import pytest
+from absent import Absent
 from conftest import TopicNames
 from kafka_access import Settings, review, start
 from kerberos_realm import Realm, java, missing, new_realm
@@ -23,7 +24,7 @@ from worker.devkafka.properties import Node
 from worker.errors import AccessError, ExitCode, UnreachableError
 from worker.topics import ensure_topics
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
+pytestmark = Absent.KDC.unless(missing() is None, missing() or "")
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """What the queue must reach under backlog: at most a twentieth of the computed tokens is padding."""
 
 import pytest
+from absent import Absent
 from entries import make_entry
 from review_lengths import REVIEWS, lognormal_lengths, word_lengths
 
@@ -57,7 +58,7 @@ def test_little_is_wasted_on_the_few_shapes_of_a_gpu(tokens, reviews, window):
     assert len({(batch.rows, batch.length) for batch in batches}) <= 96
 
 
-@pytest.mark.skipif(not REVIEWS.exists(), reason="the reviews are not beside the repository (../shared/imdb)")
+@Absent.SHARED.unless(REVIEWS.exists(), "real reviews")
 @pytest.mark.parametrize(("tokens", "reviews", "window"), BACKLOGS[:3])
 def test_little_is_wasted_on_real_reviews(tokens, reviews, window):
     batches = batches_under_backlog(word_lengths(3 * window + 2000), BatchLimits(tokens, reviews, window))

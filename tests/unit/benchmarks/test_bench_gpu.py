@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from absent import Absent
 from albert_reference import TINY
 
 from tests.benchmarks import machine
@@ -31,11 +32,9 @@ from worker.inference import SessionOptions, providers
 
 ROOT = Path(__file__).parents[3]
 CONFIG = TINY | {"vocab_size": 30_000, "max_position_embeddings": 512}
-needs_cuda_build = pytest.mark.skipif(not providers.cuda_is_built_in(), reason="this ONNX Runtime has no CUDA")
-needs_no_gpu = pytest.mark.skipif(providers.gpu_count() > 0, reason="there is a GPU")
+needs_cuda_build = Absent.CUDA_BUILD.unless(providers.cuda_is_built_in())
 
 
-@needs_no_gpu
 def test_without_a_gpu_it_says_what_is_missing_and_ends_with_2() -> None:
     command = [sys.executable, "-m", "tests.benchmarks.bench_gpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
@@ -65,7 +64,6 @@ def test_a_driver_without_that_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @needs_cuda_build
-@needs_no_gpu
 def test_missing_libraries_are_named_with_the_command_that_installs_them(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

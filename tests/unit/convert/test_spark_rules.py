@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from absent import Absent
 from albert_reference import softmax
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ ROWS: list[dict[str, Any]] = (
 )
 UNKNOWN = 1
 
-real = pytest.mark.skipif(not SHARED.exists(), reason="Spark NLP's answers are not beside the repository (../shared)")
+real = Absent.SHARED.unless(SHARED.exists(), "what Spark NLP answered")
 
 
 def _encode(text: str, **options: Any) -> tuple[list[int], list[int]] | None:
@@ -40,11 +41,13 @@ def test_there_are_answers_for_all_texts() -> None:
     assert len(ROWS) == 28
 
 
+@real
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["i"])
 def test_the_tokens_are_those_of_spark_nlp(row: dict[str, Any]) -> None:
     assert spark_tokens(row["text"]) == row["spark_tokens"]
 
 
+@real
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["i"])
 @pytest.mark.parametrize("masks_unknown", [True, False])
 def test_ids_and_mask_are_those_of_spark_nlp(row: dict[str, Any], masks_unknown: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 from pipeline_parts import make_chunk, make_entries, until
@@ -41,6 +41,10 @@ class Events:
         self.errors: list[BaseException] = []
         self.too_large: set[int] = set()
         self.invalid: set[int] = set()
+        self.known: set[int] = set()
+        """Not even sent."""
+        self.renewed: list[Item] = []
+        """What is to be published in place of the next that is refused."""
         self.batch_records = 10_000
         self.error: Exception | None = None
         self.open = asyncio.Event()
@@ -60,11 +64,15 @@ class Events:
         self.groups.append(offsets)
         return len(offsets)
 
-    def refuse(self, topic: str, partition: int, items: Iterable[Item], reason: Reason) -> Iterable[Item]:
-        first, *others = items
-        self.refused.append(first[1].record.offset)
-        self.reasons.add(reason)
-        return others
+    def known_refusals(self, items: Sequence[Item]) -> Mapping[int, Reason]:
+        known = [index for index, item in enumerate(items) if item[1].record.offset in self.known]
+        return dict.fromkeys(known, Reason.TIMESTAMP_REFUSED)
+
+    def refuse(self, items: Sequence[Item], refused: Mapping[int, Reason]) -> Sequence[Item]:
+        self.refused += [items[index][1].record.offset for index in sorted(refused) if index < len(items)]
+        self.reasons.update(refused.values())
+        renewed, self.renewed = self.renewed, []
+        return renewed
 
     def fail(self, error: BaseException) -> None:
         self.errors.append(error)
@@ -176,6 +184,31 @@ async def test_a_record_that_is_refused_for_something_else_is_found_in_the_same_
     await lane.flush()
     assert (events.refused, events.reasons) == ([4], {Reason.OUTPUT_REFUSED})
     assert events.published == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("batch_records", [1, 3, 100])
+async def test_what_is_known_to_be_refused_is_not_sent_and_keeps_its_place_among_what_is_found_out(
+    lane: Lane, events: Events, batch_records: int
+) -> None:
+    events.invalid, events.known, events.batch_records = {2, 11, 19}, {0, 3, 4, 10, 12, 18}, batch_records
+    lane.extend(items(range(20), Owner()))
+    await lane.flush()
+    assert events.refused == sorted(events.invalid | events.known)
+    assert events.published == [offset for offset in range(20) if offset not in events.invalid | events.known]
+
+
+async def test_all_that_is_known_to_be_refused_costs_no_try(lane: Lane, events: Events) -> None:
+    events.known = set(range(10))
+    lane.extend(items(range(10), Owner()))
+    await lane.flush()
+    assert (events.refused, events.tried) == (list(range(10)), [])
+
+
+async def test_what_is_renewed_is_published_in_its_place_and_waited_for(lane: Lane, events: Events) -> None:
+    events.invalid, events.renewed = {1}, items([7], Owner())
+    lane.extend(items(range(3), Owner()))
+    await lane.flush()
+    assert events.published == [0, 7, 2]
 
 
 async def test_a_record_that_is_too_large_among_many_costs_few_tries(lane: Lane, events: Events) -> None:

@@ -10,8 +10,10 @@ from aiokafka.errors import IllegalStateError, KafkaConnectionError
 from pipeline_parts import PARTITION, HeldCollector, make_chunk, make_entries, make_task
 
 from worker.clock import FakeClock
+from worker.delivery.dead_letter_log import DeadLetterLog
 from worker.faust_app.service import MISSING
 from worker.faust_app.standing import MissingTopicError, Standing
+from worker.faust_app.totals import Totals
 from worker.faust_app.watch import Watch
 from worker.logs import StateLog
 from worker.metrics import Metrics
@@ -44,16 +46,21 @@ class World:
         self.metrics = Metrics()
         self.collector = HeldCollector()
         self.task: StreamTask | None = make_task(self.collector, start=10)
-        self.progress = Progress(STALL_TIMEOUT_S, REBALANCE_TIMEOUT_S)
+        self.progress = Progress(STALL_TIMEOUT_S, REBALANCE_TIMEOUT_S, start_timeout_s=0.0, started_at=0.0)
         self.progress.assigned(self.clock.monotonic())
+        self.failures: list[BaseException] = []
         self.watch = Watch(
-            source=self.source,
+            source=lambda: self.source,
             task=lambda: self.task,
             progress=self.progress,
             broker=StateLog(logging.getLogger("worker"), "Kafka"),
             clock=self.clock,
             metrics=self.metrics,
+            stacks=lambda: "thread main",
+            on_failure=self.failures.append,
             newcomer=self._newcomer,
+            totals=Totals(self.metrics, 60.0, self.clock),
+            letters=DeadLetterLog(self.clock),
             topic=StateLog(logging.getLogger("worker"), "topic reviews.in", words=MISSING),
             transaction_patience_s=STALL_TIMEOUT_S,
         )
@@ -181,6 +188,7 @@ async def test_a_standstill_is_told_once_when_it_begins_and_once_when_it_ends(
     world.stands_at(15, 15, None)
     await world.problem_after(5)
     messages = [record.message for record in caplog.records if record.name == "worker.faust_app.watch"]
+    assert messages.pop(1) == "where everything stands:\nthread main"
     assert len(messages) == 2
     assert messages[0].startswith("no progress: offsets have not advanced")
     assert messages[1] == "progress again"

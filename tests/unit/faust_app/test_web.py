@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from absent import Absent
 
 from worker.errors import ExitCode, PortTakenError, UsageError
 from worker.faust_app.web import HealthServer
@@ -107,12 +108,12 @@ async def test_the_port_is_free_again_after_a_stop(health: Health) -> None:
 
 async def test_an_ipv6_address_gives_a_url_that_works(health: Health) -> None:
     if not socket.has_ipv6:
-        pytest.skip("this machine has no IPv6")
+        Absent.IPV6.skip("this machine has none")
     server = health.server("::1")
     try:
         url = await server.start()
     except UsageError:
-        pytest.skip("this machine has no IPv6 loopback")
+        Absent.IPV6.skip("the loopback interface has none")
     try:
         assert await get(f"{url}/healthz") == (200, "ok\n")
     finally:

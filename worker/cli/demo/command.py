@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
+from worker.cli.called import how_called
 from worker.cli.demo.display import Show, Shown, review_display
 from worker.cli.demo.events import BROKEN_EVENTS, built_in_reviews, reviews
 from worker.cli.demo.process import WorkerProcess, worker_process
 from worker.cli.described import described_settings
 from worker.cli.options import SettingsCommand, read_settings, setting_options
+from worker.cli.terminal import on_terminal
 from worker.errors import FatalError
 from worker.logs import configure_logging
 from worker.settings import SecuritySettings, Settings
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 
 SILENCE_S = 60.0
 """Without a result for so long the demo gives up."""
+
+PACE_S, LONGEST_S = 0.4, 20.0
+"""On a terminal a review is sent so often that a person can follow, and all of them within the longest time."""
+READY_POLL_S = 0.1
 
 _OWN_NAMES = ("group", "input_topic", "output_topic", "dead_letter_topic")
 
@@ -49,6 +55,8 @@ class Outcome:
     """From starting the worker to the first result."""
     all_s: float
     """From starting the worker to the last result."""
+    pace_s: float
+    """Between two reviews that were sent; 0 for all at once."""
 
 
 @click.command(cls=SettingsCommand)
@@ -90,16 +98,17 @@ def _demo(settings: Settings, count: int, *, keep: bool) -> None:
         )
         log = Path(folder) / "worker.log"
         _say(f"starting a worker; its log is {log}")
-        with worker_process(chosen, log) as worker:
-            outcome = asyncio.run(_produce_and_watch(chosen, worker, count))
-            _summarise(outcome, worker)
-            if keep:
-                _keep(chosen, worker)
-            else:
-                click.echo("to go on by hand: reviews-worker demo --keep")
-            _say("stopping the worker and Kafka")
-        if foreign:
-            asyncio.run(_delete_topics(chosen))
+        try:
+            with worker_process(chosen, log) as worker:
+                outcome = asyncio.run(_produce_and_watch(chosen, worker, count))
+                _summarise(outcome, worker)
+                if keep:
+                    _keep(chosen, worker)
+                click.echo(f"to go on by hand: {how_called()} demo --keep")
+                _say("stopping the worker and Kafka")
+        finally:
+            if foreign:
+                asyncio.run(_delete_topics(chosen))
 
 
 async def _produce_and_watch(settings: Settings, worker: WorkerProcess, count: int) -> Outcome:
@@ -108,12 +117,17 @@ async def _produce_and_watch(settings: Settings, worker: WorkerProcess, count: i
 
     began = time.monotonic()
     await ensure_topics(settings)
-    producing = asyncio.create_task(_produce(settings, count))
+    pace_s = min(PACE_S, LONGEST_S / count) if on_terminal() else 0.0
+    producing = asyncio.create_task(_produce(settings, worker, count, pace_s))
     try:
         with review_display(count) as show:
             first, last = await _watch(settings, worker, count, show)
+    except BaseException:
+        producing.cancel()
+        raise
     finally:
-        await producing
+        with contextlib.suppress(asyncio.CancelledError):
+            await producing
     click.echo(f"\n{len(BROKEN_EVENTS)} events could not be classified and are kept on {settings.dead_letter_topic}:")
     dead = 0
     letters = records(settings, settings.dead_letter_topic, from_beginning=True, timeout_s=SILENCE_S)
@@ -123,7 +137,7 @@ async def _produce_and_watch(settings: Settings, worker: WorkerProcess, count: i
             dead += 1
             if dead == len(BROKEN_EVENTS):
                 break
-    return Outcome(count, dead, first - began, last - began)
+    return Outcome(count, dead, first - began, last - began, pace_s)
 
 
 async def _watch(settings: Settings, worker: WorkerProcess, count: int, show: Show) -> tuple[float, float]:
@@ -143,16 +157,20 @@ async def _watch(settings: Settings, worker: WorkerProcess, count: int, show: Sh
     raise FatalError(f"no result for {SILENCE_S:g} s, after {len(moments)} of {count} reviews")
 
 
-async def _produce(settings: Settings, count: int) -> None:
+async def _produce(settings: Settings, worker: WorkerProcess, count: int, pace_s: float) -> None:
+    """All at once, or one after the other as soon as the worker is ready to classify each when it comes."""
     from aiokafka import AIOKafkaProducer
 
     from worker.cli.kafka import started
     from worker.security import client_options
 
+    while pace_s and not await asyncio.to_thread(worker.is_ready):  # noqa: ASYNC110 - another process is asked
+        await asyncio.sleep(READY_POLL_S)
     producer = AIOKafkaProducer(**client_options(settings), acks="all", enable_idempotence=True, linger_ms=20)
     async with started(producer, settings):
         for key, value in (*BROKEN_EVENTS, *reviews(count)):
             await producer.send(settings.input_topic, value, key)
+            await asyncio.sleep(pace_s)
 
 
 def _shown(record: ConsumerRecord, settings: Settings) -> Shown:
@@ -175,6 +193,8 @@ def _summarise(outcome: Outcome, worker: WorkerProcess) -> None:
         f"\n{outcome.reviews} reviews classified and {outcome.dead_letters} dead letters; the first result"
         f" {outcome.first_s:.1f} s after the worker was started, the last after {outcome.all_s:.1f} s"
     )
+    if outcome.pace_s:
+        click.echo(f"a review was sent every {outcome.pace_s:.2g} s, for people to follow")
     metrics = worker.metrics()
     computing_s = metrics.get("reviews_worker_inference_seconds_sum", 0.0)
     if computing_s > 0:
@@ -184,22 +204,25 @@ def _summarise(outcome: Outcome, worker: WorkerProcess) -> None:
 
 def _keep(settings: Settings, worker: WorkerProcess) -> None:
     """Say how to use what runs, and wait for Ctrl-C."""
-    click.echo("\nKafka and the worker keep running until Ctrl-C. In another terminal:\n")
+    click.echo("\nKafka and the worker keep running until Ctrl-C. In another terminal, in this folder:\n")
+    program = how_called()
     for line in (
         f"export KAFKA_BOOTSTRAP_SERVERS={settings.bootstrap_servers}",
         *(f"export {name}={value}" for name, value in _topic_variables(settings)),
-        'reviews-worker produce --text "The plot is thin, but what a cast!"',
-        "reviews-worker consume --from-beginning",
-        "reviews-worker consume --from-beginning --dead-letters --timeout 3",
-        "reviews-worker topics",
+        f'{program} produce --text "The plot is thin, but what a cast!"',
+        f"{program} consume --from-beginning",
+        f"{program} consume --from-beginning --dead-letters --timeout 3",
+        f"{program} topics",
         f"curl {worker.url}/readyz {worker.url}/metrics",
     ):
         click.echo(f"    {line}")
     click.echo("")
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         while True:
             worker.check_alive()
             time.sleep(1)
+    finally:
+        _say("stopping the worker and Kafka")
 
 
 def _topic_variables(settings: Settings) -> Iterator[tuple[str, str]]:

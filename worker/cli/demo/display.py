@@ -1,9 +1,9 @@
-"""How the demo shows reviews as they arrive: a live table on a terminal, a line each otherwise."""
+"""How the demo shows reviews as they arrive: a row each, and on a terminal a line below that counts them."""
 
 from __future__ import annotations
 
 import contextlib
-from collections import deque
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,11 +13,7 @@ import click
 from worker.cli.terminal import label_colour, on_terminal, plain_line, printable, review_line, rich_console
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-_FEWEST_ROWS = 5
-_LINES_AROUND = 12
+    from rich.text import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +30,7 @@ Show = Callable[[Shown], None]
 
 @contextlib.contextmanager
 def review_display(expected: int) -> Iterator[Show]:
-    """Where each classified review goes; `expected` is how many will come."""
+    """Where each classified review goes; `expected` is how many will come. All rows stay in the scroll-back."""
     console = rich_console()
     if console is None:
         line = review_line if on_terminal() else plain_line
@@ -42,28 +38,31 @@ def review_display(expected: int) -> Iterator[Show]:
         return
     from rich.live import Live
 
-    rows: deque[Shown] = deque(maxlen=max(console.height - _LINES_AROUND, _FEWEST_ROWS))
-    count = 0
-    with Live(_table(rows, 0, expected, console), console=console, refresh_per_second=8) as live:
+    moments: list[float] = []
+    with Live(_status(moments, expected), console=console, refresh_per_second=8) as live:
 
         def show(review: Shown) -> None:
-            nonlocal count
-            count += 1
-            rows.append(review)
-            live.update(_table(rows, count, expected, console))
+            moments.append(time.monotonic())
+            console.print(_row(review), no_wrap=True, overflow="ellipsis")
+            live.update(_status(moments, expected))
 
         yield show
 
 
-def _table(rows: deque[Shown], count: int, expected: int, console: Console) -> Table:
-    from rich.table import Table
+def _row(review: Shown) -> Text:
     from rich.text import Text
 
-    table = Table(caption=f"{count} of {expected} reviews classified", width=console.width)
-    table.add_column("label")
-    table.add_column("probability", justify="right")
-    table.add_column("review", ratio=1, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        label = Text(row.label, style=f"bold {label_colour(row.label)}")
-        table.add_row(label, f"{row.score:.3f}", Text(printable(row.text)))
-    return table
+    label = (review.label, f"bold {label_colour(review.label)}")
+    return Text.assemble(label, f"  {review.score:.3f}  {printable(review.text)}")
+
+
+def _status(moments: list[float], expected: int) -> Text:
+    from rich.text import Text
+
+    if not moments:
+        return Text("the worker is starting", style="dim")
+    line = f"{len(moments)} of {expected} reviews classified"
+    elapsed = moments[-1] - moments[0]
+    if elapsed > 0:
+        line += f", {(len(moments) - 1) / elapsed:,.1f} reviews/s"
+    return Text(line, style="dim")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.cli.called import how_called
 from worker.cli.model.sources import read_source, require_convert, source_options
 from worker.errors import ExitCode, UsageError
 from worker.logs import configure_logging
@@ -112,4 +113,4 @@ def _print(imported: Imported, *, has_data: bool) -> None:
             click.echo(line)
     elif artifact.precision == "int8" and not has_data:
         click.echo("int8 was not measured on reviews: --data FILE does, and keeps finer what int8 loses most by")
-    click.echo(f"use it: reviews-worker run --model {artifact.path}")
+    click.echo(f"use it: {how_called()} run --model {artifact.path}")

@@ -67,6 +67,13 @@ labels:
 {{- include "reviews-worker.imageOf" (list . (ternary "cuda" "cpu" (eq "true" (include "reviews-worker.hasGpu" .)))) -}}
 {{- end }}
 
+{{- /* "true" when the name of the image begins with a host, as `docker pull` understands it. */}}
+{{- define "reviews-worker.hasRegistry" -}}
+{{- $parts := splitList "/" .Values.image.repository -}}
+{{- $host := first $parts -}}
+{{- if and (gt (len $parts) 1) (or (contains "." $host) (contains ":" $host) (eq $host "localhost")) -}}true{{- end -}}
+{{- end }}
+
 {{- /* Of the job and the test: they compute nothing, so gigabytes of CUDA are not waited for. */}}
 {{- define "reviews-worker.commandImage" -}}
 {{- include "reviews-worker.imageOf" (list . "cpu") -}}

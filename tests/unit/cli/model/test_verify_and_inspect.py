@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet as parquet
 import pytest
 from albert_reference import write_checkpoint
 from click.testing import CliRunner, Result
@@ -15,6 +17,7 @@ from sparknlp_models import real_model
 
 from worker.cli.commands import commands
 from worker.errors import ExitCode
+from worker.extras import install_command
 from worker.inference import Artifact
 from worker.inference.artifact import MANIFEST
 
@@ -81,8 +84,6 @@ def test_texts_of_a_file_need_no_labels(artifact: Path, source: Path, tmp_path: 
 
 
 def test_texts_in_parquet(artifact: Path, source: Path, tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.table({"text": ["fine", "bad", "odd"]}), tmp_path / "texts.parquet")
     result = run("verify", artifact, "--against", source, "--data", tmp_path / "texts.parquet", "--json")
     assert json.loads(result.output)["texts"] == 3
@@ -178,4 +179,4 @@ def test_a_missing_extra_is_named(artifact: Path, source: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "safetensors", None)
     result = run("verify", artifact, "--against", source)
     assert result.exit_code == ExitCode.USAGE
-    assert "pip install 'reviews-worker[convert]'" in result.output
+    assert install_command("convert") in result.output

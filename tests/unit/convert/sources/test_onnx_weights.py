@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import zipfile
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from absent import Absent
 from albert_reference import TINY, random_weights
 from onnx_exports import modern_style, random_albert, tf2onnx_style, torch_export
 from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -74,7 +74,6 @@ def test_every_configuration_is_recognised(name: str) -> None:
     _assert_recovered(recover(torch_export(model)), model)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("onnxscript") is None, reason="PyTorch's newer exporter needs onnxscript")
 @pytest.mark.parametrize("name", ["published", "groups", "gelu"])
 def test_the_newer_exporter_of_pytorch_is_recognised(name: str) -> None:
     model = random_albert(**CONFIGURATIONS[name])
@@ -173,9 +172,8 @@ def test_a_graph_without_segments_is_one_of_one_segment_that_adds_nothing() -> N
     assert not recovered.weights["albert.embeddings.token_type_embeddings.weight"].any()
 
 
+@Absent.SHARED.unless(SHARED.is_dir(), "models that Spark NLP saved")
 def test_spark_nlps_own_onnx_model_gives_the_weights_it_was_made_of() -> None:
-    if not SHARED.is_dir():
-        pytest.skip("../shared, with the files that Spark NLP wrote, is not here")
     with zipfile.ZipFile(SHARED / "sparknlp/albert_tiny_onnx.zip") as outer:
         inner = outer.read("albert_classification_onnx")
     with zipfile.ZipFile(io.BytesIO(inner)) as archive:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from absent import Absent
 from albert_reference import random_weights, reference_logits, softmax
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,7 +39,7 @@ SAVED = SHARED / "sparknlp"
 TENSORFLOW_ZIPS = ("albert_tiny_tf.zip", "albert_tiny_tf_344.zip")
 ONNX_ZIP = "albert_tiny_onnx.zip"
 
-real = pytest.mark.skipif(not SHARED.exists(), reason="the saved models are not beside the repository (../shared)")
+real = Absent.SHARED.unless(SHARED.exists(), "models that Spark NLP saved")
 
 SHAPES: dict[str, dict[str, Any]] = {
     "one group": {},
