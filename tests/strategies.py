@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
+
+INVISIBLE_CATEGORIES = ("Cc", "Cf", "Zs", "Zl", "Zp", "Mn", "Mc", "Me")
+INVISIBLE_NAMES = ("HANGUL FILLER", "CHOSEONG FILLER", "JUNGSEONG FILLER", "BRAILLE PATTERN BLANK", "NULL NOTEHEAD")
+IGNORABLE = (range(0x2065, 0x2066), range(0xFFF0, 0xFFF9), range(0xE0000, 0xE1000))
+"""Not assigned, and to be shown as nothing: Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties."""
+
+
+def is_invisible(character: str) -> bool:
+    """Whether nothing is to be seen of a character that stands alone."""
+    return (
+        unicodedata.category(character) in INVISIBLE_CATEGORIES
+        or unicodedata.name(character, "").endswith(INVISIBLE_NAMES)
+        or any(ord(character) in each for each in IGNORABLE)
+    )
+
+
+def invisible_texts() -> st.SearchStrategy[str]:
+    """Texts with nothing to see in them."""
+    others = "\u115f\u1160\u2065\u2800\u3164\uffa0\ufff0\U0001d159\U000e0fff"
+    return st.text(st.characters(categories=INVISIBLE_CATEGORIES) | st.sampled_from(others), max_size=20)
 
 
 @dataclass(frozen=True)

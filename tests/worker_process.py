@@ -181,6 +181,10 @@ class WorkerProcess:
         """The most memory that it has had so far."""
         return self._memory_mib("VmHWM")
 
+    def open_files(self) -> int:
+        """Files and connections that it has open now."""
+        return sum(1 for _ in Path(f"/proc/{self.process.pid}/fd").iterdir())
+
     def _memory_mib(self, name: str) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(name)) / 1024

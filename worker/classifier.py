@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.inference.artifact import Artifact
-from worker.inference.scores import pooled_prediction
+from worker.inference.scores import prediction_of
 from worker.inference.session import Session, SessionOptions, open_session
 from worker.overflow import DEFAULT_OVERFLOW, Overflow, OverflowPolicy
-from worker.records import Encoding, Prediction, TokenIds
+from worker.records import Encoding, TokenIds
 from worker.tokenization import Tokenizer
 
 MAX_BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
@@ -37,6 +37,8 @@ class Classification:
     """Something of the text was not read."""
     windows: int = 1
     """Windows that the text was read in; more than one only for a long text, with ``overflow="windows"``."""
+    unknown: float = 0.0
+    """Share of what was read that the vocabulary does not have, 0 to 1: the model cannot know what that says."""
 
 
 class Classifier:
@@ -107,14 +109,12 @@ class Classifier:
             for batch in batches:
                 compute(batch)
             return scores
-        with ThreadPoolExecutor(concurrency, thread_name_prefix="inference") as threads:
-            computed = [threads.submit(compute, batch) for batch in batches]
-            try:
-                for batch_done in computed:
-                    batch_done.result()
-            except BaseException:
-                threads.shutdown(cancel_futures=True)  # nobody waits for the others any more
-                raise
+        threads = ThreadPoolExecutor(concurrency, thread_name_prefix="inference")
+        try:
+            for batch_done in [threads.submit(compute, batch) for batch in batches]:
+                batch_done.result()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)  # after an error nobody waits for the others
         return scores
 
     def _batches(self, rows: Sequence[TokenIds]) -> Iterator[list[int]]:
@@ -128,13 +128,10 @@ class Classifier:
             start += count
 
     def _classification(self, encoding: Encoding, windows: Sequence[Sequence[float]]) -> Classification:
-        if encoding.further:
-            said = pooled_prediction(encoding, windows)
-        else:
-            said = Prediction(tuple(windows[0]), len(encoding), encoding.truncated)
+        said = prediction_of(encoding, windows, self.artifact.calibration)
         scores = dict(zip(self.labels, said.scores, strict=True))
         label = max(scores, key=scores.__getitem__)
-        return Classification(label, scores[label], scores, said.tokens, said.truncated, said.windows)
+        return Classification(label, scores[label], scores, said.tokens, said.truncated, said.windows, said.unknown)
 
 
 def _arrays(rows: Sequence[TokenIds], pad_id: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:

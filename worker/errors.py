@@ -25,6 +25,8 @@
         ├── DeliveryError        outputs cannot be published
         ├── AccessError          Kafka does not let this worker in
         ├── PortTakenError       the port for health and metrics is in use
+        ├── ExhaustedError       files, threads or room on the disk are used up on this machine
+        ├── GraceExceededError   told to stop, but not everything was finished in time
         └── UnansweredError      a review that was sent through has no classification
 
 Messages name the place and the remedy and never quote a review.
@@ -52,6 +54,7 @@ class ExitCode(enum.IntEnum):
     PORT_TAKEN = 10
     CHECK_FAILED = 11
     GRACE_EXCEEDED = 12
+    EXHAUSTED = 13
     KILLED = 130
 
 
@@ -222,6 +225,18 @@ class PortTakenError(FatalError):
     """The port for health and metrics is in use."""
 
     exit_code = ExitCode.PORT_TAKEN
+
+
+class ExhaustedError(FatalError):
+    """Files, threads or room on the disk are used up on this machine."""
+
+    exit_code = ExitCode.EXHAUSTED
+
+
+class GraceExceededError(FatalError):
+    """Told to stop, but not everything was finished in time."""
+
+    exit_code = ExitCode.GRACE_EXCEEDED
 
 
 class UnansweredError(FatalError):

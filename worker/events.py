@@ -26,7 +26,12 @@ _RECURSION_LIMIT = MAX_DEPTH + 1000
 
 _BOM = b"\xef\xbb\xbf"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp", "Mn", "Mc", "Me"})
+"""Categories of white space, of control and format characters, and of marks, which are nothing without a letter."""
+_FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0\U0001d159")
+"""Letters and symbols that are blank: Hangul's fillers, the Braille pattern without a dot, a note without a head."""
+_IGNORABLE = ((0x2065, 0x2065), (0xFFF0, 0xFFF8), (0xE0000, 0xE0FFF))
+"""Code points that are not assigned yet, and that are to be shown as nothing (Default_Ignorable_Code_Point)."""
 # The closing quote is optional so that the patterns take linear time on bytes that are not JSON as well.
 _STRING = rb'"(?:[^"\\]++|\\.)*+"?'
 _NAME = re.compile(rb"\s*+([{,])\s*+(" + _STRING + rb")\s*+:\s*+", re.DOTALL)
@@ -58,7 +63,7 @@ class EventCodec:
         - Larger than `max_event_bytes`: ``event_too_large``, without a look inside.
         - A byte order mark is refused (``not_json``): RFC 8259 forbids it, and it would reach every consumer.
         - Duplicate members: the last one counts, as in most parsers.
-        - Text of nothing but white space, control and format characters (zero-width ones too) is ``text_blank``.
+        - Text with nothing to see in it (`is_blank`) is ``text_blank``.
         - A lone surrogate escape in the text is U+FFFD to the model; the bytes keep it.
         - Numbers may have any size and precision. ``NaN`` and ``Infinity`` are not JSON.
         """
@@ -88,11 +93,11 @@ class EventCodec:
 
     def _accept(self, event: object) -> ReviewEvent:
         if type(event) is not dict:
-            _reject(Reason.NOT_OBJECT, f"the event is {_type_name(event)}, not a JSON object")
+            _reject(Reason.NOT_OBJECT, f"the event is {type_name(event)}, not a JSON object")
         text = event.get(self._path[0]) if self._flat else self._find(event)
         if type(text) is not str:
             self._reject_text(event)
-        if not text[:1].isalnum() and is_blank(text):
+        if not "!" <= text[:1] <= "~" and is_blank(text):
             _reject(Reason.TEXT_BLANK, f"{self.text_field!r} has no visible character")
         return ReviewEvent(text, self.result_field in event)
 
@@ -106,11 +111,15 @@ class EventCodec:
 
     def _reject_text(self, event: dict[str, Any]) -> NoReturn:
         node: Any = event
-        for name in self._path:
-            if type(node) is not dict or name not in node:
+        for index, name in enumerate(self._path):
+            if type(node) is not dict:
+                holder = ".".join(self._path[:index])
+                why = f"{holder!r} is {type_name(node)}, so there is no member {self.text_field!r}"
+                _reject(Reason.TEXT_MISSING, f"{why} (setting text_field)")
+            if name not in node:
                 _reject(Reason.TEXT_MISSING, f"the event has no member {self.text_field!r} (setting text_field)")
             node = node[name]
-        _reject(Reason.TEXT_NOT_STRING, f"{self.text_field!r} is {_type_name(node)}, not a string")
+        _reject(Reason.TEXT_NOT_STRING, f"{self.text_field!r} is {type_name(node)}, not a string")
 
     def _replace(self, value: bytes, result: bytes) -> bytes:
         parts: list[bytes] = []
@@ -141,7 +150,7 @@ class ResultWriter:
     def __init__(self, labels: Sequence[str], model: str, *, in_windows: bool = False) -> None:
         self._in_windows = in_windows
         scores = ",".join(f"{_json_for_format(label)}:%.6f" for label in labels)
-        read = '"tokens":%d,"truncated":%s,' + ('"windows":%d,' if in_windows else "")
+        read = '"tokens":%d,"truncated":%s,"unknown":%.3f,' + ('"windows":%d,' if in_windows else "")
         self._templates = tuple(
             f'{{"label":{_json_for_format(label)},"score":%.6f,"scores":{{{scores}}},'
             f'"model":{_json_for_format(model)},{read}"classified_at":"%s"}}'
@@ -163,7 +172,7 @@ class ResultWriter:
         if highest > 1.0 or min(scores) < 0.0:
             scores = tuple(min(max(score, 0.0), 1.0) for score in scores)
         truncated = "true" if prediction.truncated else "false"
-        read = (truncated, prediction.windows) if self._in_windows else (truncated,)
+        read = (truncated, prediction.unknown, *((prediction.windows,) if self._in_windows else ()))
         values = (scores[label], *scores, prediction.tokens, *read, classified_at)
         return (self._templates[label] % values).encode()
 
@@ -174,8 +183,17 @@ def rfc3339_ms(epoch_seconds: float) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Whether `text` has nothing but white space, control and format characters: nothing to classify."""
-    return all(unicodedata.category(character) in _INVISIBLE for character in text)
+    """Whether `text` has nothing to see, and so nothing to classify.
+
+    White space, control and format characters, marks that stand on no letter (variation selectors too) and fillers.
+    """
+    for character in text:
+        category = unicodedata.category(character)
+        if category == "Cn" and any(first <= ord(character) <= last for first, last in _IGNORABLE):
+            continue
+        if category not in _INVISIBLE and character not in _FILLERS:
+            return False
+    return True
 
 
 class _Member(NamedTuple):
@@ -245,7 +263,8 @@ def _json_for_format(text: str) -> str:
     return orjson.dumps(text).decode().replace("%", "%%")
 
 
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
+    """What JSON calls a parsed value: ``an array``."""
     return _TYPE_NAMES.get(type(value), "a number")
 
 

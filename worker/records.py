@@ -109,6 +109,8 @@ class Prediction:
     """Something of the review was not read."""
     windows: int = 1
     """Windows that the review was read in."""
+    unknown: float = 0.0
+    """See `Encoding.unknown`."""
 
 
 @dataclass(slots=True)
@@ -124,6 +126,8 @@ class Encoding:
     """Something of the text is in no window."""
     further: tuple[TokenIds, ...] = ()
     """The windows after the first, of the same form, in the order of the text."""
+    unknown: float = 0.0
+    """Share of what is read that the vocabulary does not have, 0 to 1, in pieces; the mark of a space is no piece."""
 
     @property
     def windows(self) -> tuple[TokenIds, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.overflow import DEFAULT_OVERFLOW, MOST_WINDOWS, Overflow, OverflowPolicy
@@ -37,6 +37,41 @@ def _without_kubernetes_link(value: object) -> object:
     return DEFAULT_PORT if isinstance(value, str) and re.match(r"(tcp|udp)://", value) else value
 
 
+BUNDLED = "bundled"
+"""The word for the model in the package, where a folder is expected; a folder of that name is ``./bundled``."""
+
+_NAME = r"[^.\[\]\x00-\x20\x7f]([^.\[\]\x00-\x1f\x7f]*[^.\[\]\x00-\x20\x7f])?"
+"""Name of a member of an event, as docs/contract.md has it; RE2 (Helm) reads it too."""
+_PATH = rf"{_NAME}(\.{_NAME})*"
+
+
+def _check_name(value: str) -> str:
+    if not re.fullmatch(_NAME, value):
+        raise ValueError(_why_no_path(value) or "it is a member of the event itself, so it has no dots")
+    return value
+
+
+def _check_path(value: str) -> str:
+    if not re.fullmatch(_PATH, value):
+        raise ValueError(_why_no_path(value))
+    return value
+
+
+def _why_no_path(value: str) -> str:
+    if "[" in value or "]" in value:
+        return "no path leads into an array, and brackets are no part of a name"
+    names = value.split(".")
+    if "" in names:
+        return "there is no name before, behind or between dots"
+    return (
+        "" if all(re.fullmatch(_NAME, name) for name in names) else "a name has spaces around it or control characters"
+    )
+
+
+def _bundled_to_none(value: object) -> object:
+    return None if value == BUNDLED else value
+
+
 Provider = Literal["auto", "cpu", "cuda"]
 Codec = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 LogFormat = Literal["auto", "human", "json"]
@@ -50,6 +85,18 @@ TopicName = Annotated[
     str,
     Field(pattern=r"^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$"),
     Allowed("1 to 249 letters, digits, dots, dashes and underscores"),
+]
+MemberName = Annotated[
+    str,
+    AfterValidator(_check_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{_NAME}$"}),
+    Allowed("the name of a member"),
+]
+MemberPath = Annotated[
+    str,
+    AfterValidator(_check_path),
+    WithJsonSchema({"type": "string", "pattern": f"^{_PATH}$"}),
+    Allowed("names of members joined by dots"),
 ]
 InstanceId = Annotated[
     str | None,
@@ -157,9 +204,9 @@ class SecuritySettings(_Part):
 class ContractSettings(_Part):
     """The contract."""
 
-    text_field: Name = "text"
+    text_field: MemberPath = "text"
     """Member of the event that holds the text; dots go into nested objects (``review.body``)."""
-    result_field: Name = "sentiment"
+    result_field: MemberName = "sentiment"
     """Member that the worker adds."""
     max_event_bytes: Annotated[int, Field(ge=1)] = 1_000_000
     """Largest event that is classified, in bytes; larger ones become dead letters."""
@@ -170,8 +217,8 @@ class ContractSettings(_Part):
 class ModelSettings(_Part):
     """The model."""
 
-    model: Path | None = None
-    """Folder of the model artifact; without it the bundled model is used."""
+    model: Annotated[Path | None, BeforeValidator(_bundled_to_none)] = None
+    """Folder of the model artifact; without it, or with the word ``bundled``, the bundled model is used."""
     provider: Provider = "auto"
     """Where the model runs: ``auto`` takes the GPU where there is one."""
     device_id: Annotated[int, Field(ge=0)] = 0
@@ -295,8 +342,6 @@ class Settings(
             raise ValueError(f"input_topic, output_topic and dead_letter_topic must differ (now {', '.join(topics)})")
         if 0 < self.batch_window_reviews > self.max_in_flight_reviews:
             raise ValueError("batch_window_reviews must not exceed max_in_flight_reviews")
-        if "." in self.result_field:
-            raise ValueError("result_field names a member of the event itself and has no dots")
         if self.result_field == self.text_field.split(".", 1)[0]:
             raise ValueError("result_field must not replace the member that holds the text")
         return self

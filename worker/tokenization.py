@@ -97,6 +97,8 @@ class Tokenizer:
             if not 0 <= piece_id < len(pieces) or pieces[piece_id] != piece:
                 raise ArtifactError(f"{name}: ALBERT's special piece {piece} is missing")
         self._unknown_id = self._special_ids["<unk>"]
+        space_id = self._pieces.PieceToId(SPACE_SYMBOL)
+        self._space_id = -1 if space_id == self._unknown_id else space_id
         self._digit_comma_ids = frozenset(
             piece_id for piece_id, piece in enumerate(pieces) if piece[-1:] == "," and _ends_in_digit_and_comma(piece)
         )
@@ -142,7 +144,8 @@ class Tokenizer:
             if len(ids) > room:
                 encodings.append(self._overflowing(ids))
             else:
-                encodings.append(Encoding(np.array([cls_id, *ids, sep_id], dtype=np.int32), truncated=False))
+                row = np.array([cls_id, *ids, sep_id], dtype=np.int32)
+                encodings.append(Encoding(row, truncated=False, unknown=self._unknown_share(ids)))
         return encodings
 
     @property
@@ -154,10 +157,17 @@ class Tokenizer:
         room, overflow = self._room, self.overflow
         if overflow.policy == "head_tail":
             head = overflow.head_tokens(room)
-            return Encoding(self._window(ids[:head] + ids[len(ids) - room + head :]), truncated=True)
+            read = ids[:head] + ids[len(ids) - room + head :]
+            return Encoding(self._window(read), truncated=True, unknown=self._unknown_share(read))
         tokens = min(len(ids), overflow.most_tokens(room))
         first, *further = (self._window(ids[start:end]) for start, end in overflow.window_spans(tokens, room))
-        return Encoding(first, truncated=len(ids) > tokens, further=tuple(further))
+        unknown = self._unknown_share(ids[:tokens])
+        return Encoding(first, truncated=len(ids) > tokens, further=tuple(further), unknown=unknown)
+
+    def _unknown_share(self, ids: list[int]) -> float:
+        """See `Encoding.unknown`. SentencePiece makes one piece of unknown characters in a row."""
+        unknown = ids.count(self._unknown_id)
+        return unknown / (len(ids) - ids.count(self._space_id)) if unknown else 0.0
 
     def _window(self, ids: Sequence[int]) -> TokenIds:
         return np.array([self._special_ids["[CLS]"], *ids, self._special_ids["[SEP]"]], dtype=np.int32)

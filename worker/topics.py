@@ -1,14 +1,16 @@
 """The three topics: looked up, and created where that is allowed.
 
-Topics are never created by asking for them: a look-up forbids the broker's own automatic creation, which would give
-them the wrong number of partitions.
+Topics are never created by asking for them: no client of this package lets the broker create what it asks for
+(`worker.security.connections`), which would give them the wrong number of partitions.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import difflib
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +34,8 @@ REQUEST_TIMEOUT_S = 15.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 
+_SIMILAR, _MOST_SIMILAR = 0.75, 3
+"""How alike two names of topics must be to be mistaken for each other, and how many are told."""
 _TOPIC_EXISTS = 36
 _UNKNOWN_TOPIC = 3
 _NOT_AUTHORISED = (29, 31)
@@ -94,6 +98,7 @@ class TopicLayout:
     output_max_bytes: int | None
     """Largest record batch that the output topic takes; None when it cannot be read."""
     dead_letter_max_bytes: int | None
+    brokers: int = 1
     output_compacted: bool = False
     """Whether the output topic is known to be compacted, and so to take no record without a key."""
 
@@ -104,6 +109,11 @@ class TopicAdmin:
     def __init__(self, client: AIOKafkaAdminClient, settings: Settings) -> None:
         self.client = client
         self._settings = settings
+
+    @property
+    def known_brokers(self) -> int:
+        """Brokers that the client knows of, without asking."""
+        return len(self.client._client.cluster.brokers())
 
     async def broker_count(self) -> int:
         """Brokers in the cluster's own list."""
@@ -126,6 +136,12 @@ class TopicAdmin:
         found = [topic for topic in response.to_object()["topics"] if _exists(topic)]
         configs = await self._configs([topic["topic"] for topic in found])
         return {topic["topic"]: _description(topic, configs.get(topic["topic"], {})) for topic in found}
+
+    async def names(self) -> list[str]:
+        """The names of all topics that this user may know of, Kafka's own left out."""
+        async with _faults(self._settings):
+            response = await self.client._send_request(MetadataRequest(None, allow_auto_topic_creation=False))
+        return [topic["topic"] for topic in response.to_object()["topics"] if not topic["is_internal"]]
 
     async def topic_id(self, name: str) -> str:
         """The id of a topic that exists; empty where the brokers know none."""
@@ -241,15 +257,17 @@ async def _ensure_once(settings: Settings) -> TopicLayout:
         if settings.create_topics:
             await create_missing(admin, settings)
         found = await admin.describe(names)
-    if missing := [name for name in names if name not in found]:
-        if settings.create_topics:
-            raise _NotReadyError(f"{', '.join(missing)}: created, but not everywhere known yet")
-        raise TopicError(missing_topics_message(settings, missing, found.values()))
+        brokers = admin.known_brokers
+        if missing := [name for name in names if name not in found]:
+            if settings.create_topics:
+                raise _NotReadyError(f"{', '.join(missing)}: created, but not everywhere known yet")
+            raise TopicError(missing_topics_message(settings, missing, found.values(), await admin.names()))
     source, output, dead = (found[name] for name in names)
     return TopicLayout(
         input_partitions=source.partitions,
         output_partitions=output.partitions,
         dead_letter_partitions=dead.partitions,
+        brokers=brokers,
         output_max_bytes=output.integer("max.message.bytes"),
         dead_letter_max_bytes=dead.integer("max.message.bytes"),
         output_compacted=output.compacted,
@@ -257,15 +275,38 @@ async def _ensure_once(settings: Settings) -> TopicLayout:
 
 
 def missing_topics_message(
-    settings: Settings, missing: Collection[str], existing: Collection[TopicDescription] = ()
+    settings: Settings,
+    missing: Collection[str],
+    existing: Collection[TopicDescription] = (),
+    names: Iterable[str] = (),
 ) -> str:
-    """One line that names the missing topics and says how to create them."""
-    noun = "topic" if len(missing) == 1 else "topics"
+    """One line that names the missing topics, those of `names` that are called alike, and how to create the missing."""
+    noun, them = ("topic", "it") if len(missing) == 1 else ("topics", "them")
     commands = " && ".join(spec.command for spec in topic_specs(settings, existing) if spec.name in missing)
     return (
-        f"{noun} {', '.join(missing)} not found at {settings.bootstrap_servers}; create with"
-        f" `reviews-worker topics --create`, or let the worker create them (create_topics), or: {commands}"
+        f"{noun} {', '.join(missing)} not found at {settings.bootstrap_servers}"
+        f"{similar_topics_remark(settings, missing, names)}; create {them} with `reviews-worker topics --create`, or"
+        f" let the worker do it (create_topics), or: {commands}"
     )
+
+
+def similar_topics_remark(settings: Settings, missing: Collection[str], names: Iterable[str]) -> str:
+    """`` (did you mean ...?)`` with those of `names` that are called much like one of `missing`; empty without any."""
+    own = {settings.input_topic, settings.output_topic, settings.dead_letter_topic}
+    taken = own if own.issuperset(missing) else set()
+    by_letters: dict[str, list[str]] = {}
+    for name in names:
+        if name not in taken:
+            by_letters.setdefault(_letters(name), []).append(name)
+    found: dict[str, None] = {}
+    for name in missing:
+        for letters in difflib.get_close_matches(_letters(name), by_letters, _MOST_SIMILAR, _SIMILAR):
+            found.update(dict.fromkeys(sorted(by_letters[letters])))
+    return f" (did you mean {' or '.join(found)}?)" if found else ""
+
+
+def _letters(name: str) -> str:
+    return re.sub("[._-]+", ".", name.lower())
 
 
 class _NotReadyError(BrokerError):

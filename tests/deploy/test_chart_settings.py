@@ -133,6 +133,8 @@ def unguarded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"settings": {"result_field": "a.b"}}, "settings.result_field"),
         ({"settings": {"result_field": "review", "text_field": "review.body"}}, "settings.result_field"),
         ({"settings": {"text_field": "sentiment"}}, "settings.text_field"),
+        ({"settings": {"text_field": "a..b"}}, "settings.text_field"),
+        ({"settings": {"text_field": "payload.after[0].x"}}, "settings.text_field"),
         ({"settings": {"text_field": "sentiment.body"}}, "settings.text_field"),
         ({"settings": {"batch_window_reviews": 4097}}, "settings.batch_window_reviews"),
         ({"settings": {"batch_window_reviews": 11, "max_in_flight_reviews": 10}}, "settings.max_in_flight_reviews"),

@@ -26,7 +26,7 @@ try:
     from hypothesis import strategies as st
 except ImportError as error:
     print(
-        f"error: {error.name} is missing; install it with: pip install 'reviews-worker[train]' hypothesis",
+        f"error: {error.name} is missing; install it with: pip install -e '.[train]' hypothesis",
         file=sys.stderr,
     )
     sys.exit(2)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sys
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 from raw_headers import carried
+from strategies import is_invisible
 
 from tests.fuzz.mutations import MAX_EVENT_BYTES, RESULT_FIELD, FuzzEvent
 from worker.delivery.dead_letters import REASON_HEADER
@@ -19,7 +19,6 @@ from worker.errors import Reason
 CLASSIFIED = "classified"
 TOMBSTONE = "tombstone"
 MAX_DEPTH = 1024
-_INVISIBLE = {"Cc", "Cf", "Zs", "Zl", "Zp"}
 _RESULT = re.compile(rb'"sentiment":')
 _decoder = json.JSONDecoder()
 
@@ -100,8 +99,7 @@ def _decision(value: bytes, path: str) -> str:
         node = node[name]
     if type(node) is not str:
         return Reason.TEXT_NOT_STRING
-    visible = any(unicodedata.category(character) not in _INVISIBLE for character in node)
-    return CLASSIFIED if visible else Reason.TEXT_BLANK
+    return Reason.TEXT_BLANK if all(map(is_invisible, node)) else CLASSIFIED
 
 
 def depth(value: bytes) -> int:
@@ -148,7 +146,7 @@ def _results(output: bytes) -> Iterator[tuple[int, int]]:
             continue
         text = output[found.end() : found.end() + 1000].decode("utf-8", "replace")
         result, length = _decoder.raw_decode(text)
-        if {"label", "score", "scores", "model", "tokens", "truncated", "classified_at"} <= set(result):
+        if {"label", "score", "scores", "model", "tokens", "truncated", "unknown", "classified_at"} <= set(result):
             yield found.start(), found.end() + len(text[:length].encode())
 
 

@@ -18,6 +18,11 @@ def other_member(number: int) -> Message:
     return Message(b'{"id":%d,"review":"this was good"}' % number, b"key-%d" % (number % 8))
 
 
+def deleted(number: int) -> Message:
+    """What Debezium sends for a row that is deleted."""
+    return Message(b'{"payload":{"op":"d","before":{"id":%d},"after":null}}' % number, b"key-%d" % (number % 8))
+
+
 def every_third_is_dead(number: int) -> Message:
     return other_member(number) if number % 3 == 0 else Message(b'{"text":"this was good"}', b"key-%d" % (number % 8))
 
@@ -58,6 +63,23 @@ async def test_the_fuse_stops_the_worker_with_one_line_and_a_restart_with_the_ri
     after.corrupted.clear()  # the ledger looks for the usual shape; here dead letters and outputs differ by setting
     after.check()
     assert after.dead_letters == before.dead_letters if make is other_member else after.dead_letters == COUNT // 3
+
+
+async def test_the_fuse_tells_what_deletes_of_a_change_stream_lack_and_where_one_is(
+    kafka: Cluster, workers: Workers, ledger: Ledger
+) -> None:
+    servers, names = kafka.bootstrap_servers, ledger.names
+    await kafka_tools.create_topics(servers, names.input)
+    await kafka_tools.produce(servers, names.input, map(deleted, range(250)))
+    stopped = workers.start(servers, special="free", text_field="payload.after.text")
+    assert await stopped.ended() == ExitCode.FUSE
+    (line,) = stopped.errors
+    assert line == (
+        "error: the last 200 events were all dead letters: text_missing 200 times"
+        f" (last {names.input}/0/199: 'payload.after' is null, so there is no member 'payload.after.text' (setting"
+        " text_field)); because of text_missing: check that text_field names the member that the producer fills, and"
+        " whether events without a text, such as the deletes of a change stream, belong on input_topic"
+    )
 
 
 def right(make) -> dict[str, object]:

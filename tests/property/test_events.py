@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from typing import NoReturn
 
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import RawMember, RawObject, raw_events, raw_values
+from strategies import RawMember, RawObject, invisible_texts, is_invisible, raw_events, raw_values
 
 from worker.errors import Reason, RecordError, Stage
 from worker.events import EventCodec, ResultWriter
@@ -69,7 +68,7 @@ def expected_decision(value: bytes) -> str | Reason:
     text = event["text"]
     if not isinstance(text, str):
         return Reason.TEXT_NOT_STRING
-    if all(unicodedata.category(character) in {"Cc", "Cf", "Zs", "Zl", "Zp"} for character in text):
+    if all(map(is_invisible, text)):
         return Reason.TEXT_BLANK
     return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
 
@@ -107,6 +106,19 @@ def test_anything_that_looks_like_json_is_an_event_or_rejected(value: bytes) -> 
 def test_any_json_value_is_an_event_or_rejected(value: bytes) -> None:
     assert agrees(value)
     assert agrees(b'{"text":' + value + b"}")
+
+
+@given(invisible_texts())
+def test_a_text_with_nothing_to_see_is_blank_and_one_visible_character_makes_a_review(text: str) -> None:
+    assert decoded(json.dumps({"text": text}).encode()) is Reason.TEXT_BLANK
+    for visible in ("a", "!", "я", "\N{HANGUL SYLLABLE GA}", "\N{BRAILLE PATTERN DOTS-1}", "\N{THUMBS UP SIGN}"):
+        review = decoded(json.dumps({"text": text + visible + text}).encode())
+        assert isinstance(review, ReviewEvent)
+
+
+@given(st.characters())
+def test_any_character_alone_is_blank_or_a_review(character: str) -> None:
+    assert agrees(json.dumps({"text": character}).encode())
 
 
 @given(raw_events(), st.data())

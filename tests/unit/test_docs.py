@@ -54,7 +54,7 @@ NO_SETTINGS = {
     "faust_app", "kafka_cluster", "next_offsets", "next_batch", "topic_names",
     # files and members of a model artifact
     "exit_code", "lower_case", "input_ids", "attention_mask", "token_type_ids", "vocab_size", "max_position_embeddings",
-    "sequence_lengths", "read_uncommitted", "gelu_new", "gelu_pytorch_tanh", "as_is",
+    "sequence_lengths", "read_uncommitted", "gelu_new", "gelu_pytorch_tanh", "as_is", "unknown_from", "unknown_to",
 }  # fmt: skip
 """Names with an underscore that pages mention and that are no settings, reasons, stages or metrics."""
 

@@ -76,6 +76,10 @@ def rejection(value: bytes, text_field: str = "text", max_event_bytes: int = 1_0
         (b'{"text":" \\t\\n\\u0000"}', Reason.TEXT_BLANK),
         ('{"text":"\u00a0\u2003\u3000\u200b\u200d\u2060\ufeff\u2028"}'.encode(), Reason.TEXT_BLANK),
         (b'{"text":" ","n":1e999}', Reason.TEXT_BLANK),
+        ('{"text":"\u0301\u0308"}'.encode(), Reason.TEXT_BLANK),
+        ('{"text":"\ufe0f\U000e0100"}'.encode(), Reason.TEXT_BLANK),
+        ('{"text":"\u3164\u115f\u1160\uffa0"}'.encode(), Reason.TEXT_BLANK),
+        ('{"text":"\u2800 \u2800"}'.encode(), Reason.TEXT_BLANK),
     ],
 )
 def test_an_event_that_cannot_be_classified_is_rejected_with_its_reason(value: bytes, reason: Reason) -> None:
@@ -224,7 +228,7 @@ def test_the_result_has_the_published_form() -> None:
     result = writer.result(Prediction((0.0020004, 0.9979996), tokens=9, truncated=False), "2026-01-31T09:30:00.125Z")
     assert result == (
         b'{"label":"pos","score":0.998000,"scores":{"neg":0.002000,"pos":0.998000},"model":"mini@1.0",'
-        b'"tokens":9,"truncated":false,"classified_at":"2026-01-31T09:30:00.125Z"}'
+        b'"tokens":9,"truncated":false,"unknown":0.000,"classified_at":"2026-01-31T09:30:00.125Z"}'
     )
 
 
@@ -245,6 +249,11 @@ def test_scores_that_are_no_numbers_are_an_inference_failure(scores: tuple[float
     with pytest.raises(RecordError) as caught:
         ResultWriter(["a", "b"], "m@1").result(Prediction(scores, 3, False), "t")
     assert (caught.value.reason, caught.value.stage) == (Reason.INFERENCE_FAILED, Stage.INFER)
+
+
+def test_the_share_of_unknown_pieces_has_three_decimals() -> None:
+    result = ResultWriter(["a", "b"], "m@1").result(Prediction((0.25, 0.75), 3, False, unknown=2 / 3), "t")
+    assert b'"unknown":0.667,' in result
 
 
 def test_labels_and_model_may_hold_any_characters() -> None:
@@ -271,7 +280,7 @@ def test_how_many_windows_were_read_is_said_where_reviews_are_read_in_windows() 
     prediction = Prediction((0.25, 0.75), tokens=1182, truncated=False, windows=3)
     plain = json.loads(ResultWriter(["neg", "pos"], "mini@1").result(prediction, "t"))
     result = ResultWriter(["neg", "pos"], "mini@1", in_windows=True).result(prediction, "t")
-    assert b'"tokens":1182,"truncated":false,"windows":3,"classified_at":"t"}' in result
+    assert b'"tokens":1182,"truncated":false,"unknown":0.000,"windows":3,"classified_at":"t"}' in result
     assert json.loads(result) == plain | {"windows": 3}
     short = ResultWriter(["neg", "pos"], "mini@1", in_windows=True).result(Prediction((0.2, 0.8), 9, False), "t")
     assert json.loads(short)["windows"] == 1

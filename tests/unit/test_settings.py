@@ -120,6 +120,30 @@ def test_values_that_do_not_fit_are_refused(values: dict[str, object]):
         Settings(**values)
 
 
+@pytest.mark.parametrize(
+    "path", ["text", "review.body", "a.b.c", "naïve.текст", "a-b", "a b.c d", "@type.$value", "x/y:z", "0.1", '"a"']
+)
+def test_a_path_is_names_joined_by_dots(path: str):
+    assert Settings(text_field=path).text_field == path
+
+
+@pytest.mark.parametrize(
+    "path", ["", ".", "a..b", ".a", "a.", "payload.after[0].x", "a[]", "a]", " a", "a ", "a. b", "a\n", "a\tb", "\x00"]
+)
+def test_what_is_no_path_is_refused(path: str):
+    for name in ("text_field", "result_field"):
+        with pytest.raises(ValidationError):
+            Settings(**{name: path})
+
+
+def test_the_word_for_the_bundled_model_is_no_folder_of_that_name(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("REVIEWS_WORKER_MODEL", "/models/a")
+    assert Settings(model="bundled").model is None
+    assert str(Settings(model="./bundled").model) == "bundled"
+    monkeypatch.setenv("REVIEWS_WORKER_MODEL", "bundled")
+    assert Settings().model is None
+
+
 def test_settings_cannot_be_changed():
     with pytest.raises(ValidationError):
         Settings().port = 1  # type: ignore[misc]

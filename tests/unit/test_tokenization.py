@@ -46,6 +46,30 @@ def test_many_at_once_are_encoded_as_one_by_one(texts: list[str]) -> None:
     assert [encoding.ids.tolist() for encoding in together] == [encoding.ids.tolist() for encoding in apart]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A fine film, and not too long.", 0.0),
+        ("这部电影很好看", 1.0),
+        ("этот фильм мне понравился", 1.0),
+        ("фильм film", 0.5),
+        ("", 0.0),
+    ],
+)
+def test_the_share_of_unknown_pieces_is_that_of_the_text_without_the_marks_of_spaces(
+    text: str, expected: float
+) -> None:
+    assert TOKENISER.encode(text).unknown == expected
+
+
+def test_the_share_of_unknown_pieces_is_that_of_what_is_read() -> None:
+    short = Tokenizer(BUNDLED_PATH / PIECES, max_length=12, lower_case=True)
+    text = "good " * 20 + "фильм " * 20
+    assert short.encode(text).unknown == 0.0
+    in_windows = short.with_overflow(Overflow("windows", max_windows=8)).encode(text)
+    assert 0.0 < in_windows.unknown < 1.0
+
+
 @given(WORDS.map(" ".join), st.integers(1, 60), st.sampled_from(SHORT_TOKENISERS))
 def test_a_long_text_is_cut_and_says_so(text: str, times: int, short: Tokenizer) -> None:
     max_length = short.max_length

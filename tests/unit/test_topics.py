@@ -115,7 +115,7 @@ def test_the_command_creates_the_topic_as_specified():
 def test_the_message_names_the_missing_topics_and_how_to_create_them():
     message = missing_topics_message(Settings(), ["reviews.dlq"])
     assert "\n" not in message
-    assert message.startswith("topic reviews.dlq not found at localhost:9092; create with")
+    assert message.startswith("topic reviews.dlq not found at localhost:9092; create it with")
     assert "reviews-worker topics --create" in message
     assert "--topic reviews.dlq" in message
     assert "--topic reviews.in" not in message
@@ -126,3 +126,17 @@ def test_a_number_among_the_settings_of_a_topic_is_read_when_it_is_there():
     assert topic.integer("retention.ms") == -1
     assert topic.integer("cleanup.policy") is None
     assert topic.integer("max.message.bytes") is None
+
+
+@pytest.mark.parametrize(
+    ("missing", "remark"),
+    [
+        ("reviews.clasified", " (did you mean reviews.classified?)"),
+        ("Reviews_Classified", " (did you mean reviews.classified?)"),
+        ("orders", ""),
+    ],
+)
+def test_topics_that_are_called_alike_are_named_with_a_missing_one(missing: str, remark: str):
+    settings = Settings(output_topic=missing)
+    names = ["reviews.classified", "reviews.in", "reviews.dlq", "payments"]
+    assert f"{missing} not found at localhost:9092{remark}; " in missing_topics_message(settings, [missing], (), names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any
 
 from worker.cli.consume import POLL_S, dead_letter_members, reader
@@ -13,7 +13,7 @@ from worker.cli.kafka import may_read, started
 from worker.delivery.outputs import SOURCE_HEADER
 from worker.errors import UnansweredError
 from worker.settings import Settings
-from worker.topics import TopicLayout
+from worker.topics import TopicDescription
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
@@ -51,15 +51,20 @@ class Results:
 
 
 @contextlib.asynccontextmanager
-async def results_from_now(settings: Settings, layout: TopicLayout) -> AsyncIterator[Results]:
-    """Read outputs and dead letters from their present ends on, without a group.
+async def results_from_now(settings: Settings, topics: Iterable[TopicDescription]) -> AsyncIterator[Results]:
+    """Read outputs and dead letters, which are among `topics`, from their present ends on, without a group.
 
     What is produced after this has begun cannot be missed.
     """
     from aiokafka import TopicPartition
 
-    places = [TopicPartition(settings.output_topic, number) for number in range(layout.output_partitions)]
-    places += [TopicPartition(settings.dead_letter_topic, number) for number in range(layout.dead_letter_partitions)]
+    results = (settings.output_topic, settings.dead_letter_topic)
+    places = [
+        TopicPartition(topic.name, number)
+        for topic in topics
+        if topic.name in results
+        for number in range(topic.partitions)
+    ]
     async with started(reader(settings), settings) as consumer, may_read():
         consumer.assign(places)
         await consumer.seek_to_end(*places)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 POLL_S = 0.25
+IDLE_S = 3.0
+"""After so long without a record it is said what is waited for."""
 
 
 @click.command(cls=SettingsCommand)
@@ -27,9 +29,7 @@ POLL_S = 0.25
 @click.option("--max", "limit", type=click.IntRange(min=1), help="Stop after so many records.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Stop after so many seconds without one.")
 @click.option("--dead-letters", is_flag=True, help="Read the dead-letter topic, with the reasons.")
-@setting_options(
-    *KAFKA_OPTIONS, "output_topic", "dead_letter_topic", "text_field", "result_field", "read_committed", "create_topics"
-)
+@setting_options(*KAFKA_OPTIONS, "output_topic", "dead_letter_topic", "text_field", "result_field", "read_committed")
 @click.pass_context
 def command(
     context: click.Context, from_beginning: bool, limit: int | None, timeout: float | None, dead_letters: bool
@@ -44,10 +44,7 @@ def command(
     configure_logging("WARNING", "human")
     topic = settings.dead_letter_topic if dead_letters else settings.output_topic
     show = show_dead_letter if dead_letters else show_review
-    try:
-        asyncio.run(_consume(settings, topic, from_beginning, limit, timeout, show))
-    except KeyboardInterrupt:
-        return  # the usual way to end it
+    asyncio.run(_consume(settings, topic, from_beginning, limit, timeout, show))
 
 
 async def _consume(
@@ -59,14 +56,40 @@ async def _consume(
     show: Callable[[ConsumerRecord, Settings], None],
 ) -> None:
     count = 0
+    idle = _Idle(f"{topic} at {settings.bootstrap_servers}", from_beginning=from_beginning)
     async with contextlib.aclosing(
-        records(settings, topic, from_beginning=from_beginning, timeout_s=timeout)
+        records(settings, topic, from_beginning=from_beginning, timeout_s=timeout, on_poll=idle.look)
     ) as arriving:
         async for record in arriving:
             show(record, settings)
+            idle.over()
             count += 1
             if count == limit:
                 return
+
+
+class _Idle:
+    """Tells whoever looks on what is waited for, once in each silence."""
+
+    def __init__(self, place: str, *, from_beginning: bool) -> None:
+        self._place = place
+        self._anything = from_beginning
+        self._since: float | None = None
+        self._said = False
+
+    def look(self) -> None:
+        """Called several times a second, from when the reading begins."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if self._said or now - self._since < IDLE_S:
+            return
+        self._said = True
+        hint = "" if self._anything else "; what is there already is read with --from-beginning"
+        click.echo(click.style(f"waiting for new records on {self._place}{hint}; Ctrl-C ends it", dim=True), err=True)
+
+    def over(self) -> None:
+        """A record has come."""
+        self._since, self._said, self._anything = None, False, True
 
 
 async def records(
@@ -83,13 +106,11 @@ async def records(
     """
     from aiokafka import TopicPartition
 
-    from worker.cli.kafka import impatient, may_read, started
-    from worker.topics import ensure_topics
+    from worker.cli.kafka import existing_topics, may_read, started
 
-    layout = await ensure_topics(impatient(settings))
-    count = layout.dead_letter_partitions if topic == settings.dead_letter_topic else layout.output_partitions
+    found = await existing_topics(settings, topic)
     async with started(reader(settings), settings) as consumer, may_read():
-        places = [TopicPartition(topic, number) for number in range(count)]
+        places = [TopicPartition(topic, number) for number in range(found[topic].partitions)]
         consumer.assign(places)
         await (consumer.seek_to_beginning(*places) if from_beginning else consumer.seek_to_end(*places))
         last = time.monotonic()

@@ -13,7 +13,7 @@ import annotated_types
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
-from worker.settings import ENVIRONMENT_PREFIX, Allowed, Settings
+from worker.settings import BUNDLED, ENVIRONMENT_PREFIX, Allowed, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,13 @@ def described_settings() -> Iterator[DescribedSetting]:
 def environment_of(settings: Settings) -> dict[str, str]:
     """The variables that give another process these settings."""
     values = {setting: getattr(settings, setting.name) for setting in described_settings()}
-    return {setting.variables[0]: str(value) for setting, value in values.items() if value is not None}
+    return {setting.variables[0]: _as_given(value) for setting, value in values.items() if value is not None}
+
+
+def _as_given(value: object) -> str:
+    if value == Path(BUNDLED):
+        return f"./{BUNDLED}"  # a folder, and not the word
+    return str(value)
 
 
 def _section(name: str) -> str:

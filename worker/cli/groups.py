@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +10,24 @@ from typing import Any
 import click
 
 
-class CommandGroup(click.Group):
+class SuggestingGroup(click.Group):
+    """Tells those of its commands that are called much like one that it does not have."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchOption:
+            raise
+        except click.UsageError as error:
+            if similar := difflib.get_close_matches(args[0].lower(), self.list_commands(ctx)):
+                error.message += f" Did you mean {' or '.join(similar)}?"
+            raise
+
+
+class CommandGroup(SuggestingGroup):
     """Finds commands by name: each is the object ``command`` of a module of `package`."""
 
     def __init__(self, *args: Any, package: str, modules: Mapping[str, str], **kwargs: Any) -> None:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
+import click
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from worker.consumers import kafka_consumer
-from worker.errors import AccessError, BrokerError, UnreachableError, WorkerError
+from worker.errors import AccessError, BrokerError, TopicError, UnreachableError, WorkerError
 from worker.security import as_worker_error, client_options, lacking, why_not
 from worker.settings import Settings
-from worker.topics import TopicAdmin, TopicDescription, open_admin
+from worker.topics import TopicAdmin, TopicDescription, missing_topics_message, open_admin
+
+T = TypeVar("T")
 
 PATIENCE_S = 15.0
-"""How long a command for people waits for the broker; `start_timeout_s` is meant for a service."""
+"""How long each command for people waits for the broker; `start_timeout_s` is meant for a service."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 1.0
 STOP_PATIENCE_S = 5.0
 
 
@@ -27,21 +32,72 @@ def impatient(settings: Settings) -> Settings:
     return settings.model_copy(update={"start_timeout_s": min(settings.start_timeout_s, PATIENCE_S)})
 
 
+async def patiently(settings: Settings, attempt: Callable[[], Awaitable[T]]) -> T:
+    """What `attempt` answers; it is tried again while it raises `BrokerError`, and somebody who looks on is told why.
+
+    Raises `UnreachableError` when the time is up.
+    """
+    patience_s = impatient(settings).start_timeout_s
+    deadline = time.monotonic() + patience_s
+    pause_s, reason, said = FIRST_PAUSE_S, "no answer", False
+    while True:
+        try:
+            with _hushed():
+                async with asyncio.timeout(max(deadline - time.monotonic(), 0.001)):
+                    return await attempt()
+        except (BrokerError, TimeoutError) as error:
+            reason = str(error) or reason
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise unreachable(settings, reason) from error
+        if not said:
+            said = True
+            line = f"waiting for Kafka at {settings.bootstrap_servers} ({reason}), up to {patience_s:g} s"
+            click.echo(click.style(line, dim=True), err=True)
+        await asyncio.sleep(min(pause_s, left_s))
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """aiokafka does not log what is told here in other words."""
+    logger = logging.getLogger("aiokafka")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 @contextlib.asynccontextmanager
 async def reachable_admin(settings: Settings) -> AsyncIterator[TopicAdmin]:
-    """An admin client; raises `UnreachableError` at once when no broker answers."""
-    try:
-        async with open_admin(settings) as admin:
+    """An admin client; raises `UnreachableError` when no broker answers in time."""
+    async with contextlib.AsyncExitStack() as stack:
+        admin = await patiently(settings, lambda: stack.enter_async_context(open_admin(settings)))
+        try:
             yield admin
-    except BrokerError as error:
-        raise unreachable(settings, error) from error
+        except BrokerError as error:
+            raise unreachable(settings, str(error)) from error
 
 
-def unreachable(settings: Settings, error: Exception) -> UnreachableError:
+async def existing_topics(settings: Settings, *names: str) -> dict[str, TopicDescription]:
+    """The topics `names`, each of which is ready for use; none is created.
+
+    Raises `TopicError` that names those that are missing, and `UnreachableError`.
+    """
+    async with reachable_admin(settings) as admin:
+        found = await patiently(settings, lambda: admin.describe(names))
+        if missing := [name for name in names if name not in found]:
+            raise TopicError(missing_topics_message(settings, missing, found.values(), await admin.names()))
+    return found
+
+
+def unreachable(settings: Settings, reason: str) -> UnreachableError:
     """The error for a broker that does not answer."""
-    reason = str(error) or "nothing in time"
     return UnreachableError(
-        f"Kafka at {settings.bootstrap_servers} does not answer ({reason}); check --bootstrap-servers and that it is up"
+        f"Kafka at {settings.bootstrap_servers} does not answer ({reason or 'nothing in time'});"
+        " check --bootstrap-servers and that it is up"
     )
 
 
@@ -60,6 +116,9 @@ async def started(
     except (KafkaError, OSError) as error:
         await _stop(client)
         raise await _not_started(settings, error, began) from error
+    except asyncio.CancelledError:  # Ctrl-C
+        await _stop(client)
+        raise
     try:
         yield client
     finally:
@@ -82,9 +141,9 @@ async def _not_started(settings: Settings, error: Exception, began: float) -> Wo
         return error_of_rights
     failure = await why_not(settings, began)
     if failure is None:
-        return unreachable(settings, error)
+        return unreachable(settings, str(error))
     reason = as_worker_error(failure)
-    return reason if isinstance(reason, AccessError) else unreachable(settings, reason)
+    return reason if isinstance(reason, AccessError) else unreachable(settings, str(reason))
 
 
 async def _stop(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:

@@ -76,6 +76,11 @@ def binary_stdin() -> BinaryIO:
         return sys.stdin.buffer
 
 
+def names_a_file(text: str) -> bool:
+    """Whether `text`, which should be a review, is the name of a file that is there."""
+    return os.path.isfile(text)  # noqa: PTH113 - pathlib raises for what is too long to be a name
+
+
 class _End:
     """Nothing comes after this; `error` is why, when it was not the end of the source."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
@@ -43,6 +44,18 @@ class SettingOption(click.Option):
 
 class SettingsCommand(click.Command):
     """A command whose help shows the settings under their headings, after its own options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does it; says how an argument that begins with a dash is given."""
+        given = list(args)  # click empties it
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if not error.possibilities and any(isinstance(each, click.Argument) for each in self.params):
+                argument = next((each for each in given if each.startswith(error.option_name)), error.option_name)
+                error.message += f". What begins with a dash and is no option goes behind --: {ctx.command_path} --"
+                error.message += f" {shlex.quote(argument)}"
+            raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         settings = [option for option in self.get_params(ctx) if isinstance(option, SettingOption)]

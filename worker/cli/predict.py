@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
-from worker.cli.lines import binary_stdin, in_groups
+from worker.cli.lines import binary_stdin, in_groups, names_a_file
 from worker.cli.options import SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import label_colour, on_terminal, plain_line, printable, review_line, rich_console
 from worker.errors import ExitCode, UsageError
+from worker.events import is_blank
 from worker.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ def command(context: click.Context, texts: Sequence[str], as_json: bool) -> None
     settings = read_settings(context)
     configure_logging("WARNING", "human")
     streaming = list(texts) == ["-"]
-    blank = [number for number, text in enumerate(texts, 1) if not text.strip()]
+    _refuse_file_names(texts)
+    blank = [number for number, text in enumerate(texts, 1) if is_blank(text)]
     if blank:
         raise UsageError(f"text {blank[0]} is blank: there is nothing to classify")
     from worker.classifier import Classifier
@@ -55,13 +58,27 @@ def command(context: click.Context, texts: Sequence[str], as_json: bool) -> None
             show(text, result)
 
 
+def _refuse_file_names(texts: Sequence[str]) -> None:
+    """Raise `UsageError` where a text is the name of a file that is there, with the command that reads it."""
+    for text in filter(names_a_file, texts):
+        name = shlex.quote(text)
+        reading = f"reviews-worker predict - < {name}"
+        if text.endswith(".gz"):
+            reading = f"gzip -dc {name} | reviews-worker predict -"
+        elif text.endswith(".parquet"):
+            reading = f"reviews-worker model evaluate bundled --data {name}"
+        raise UsageError(
+            f"{printable(text)} is a file, and TEXT is a review; what is in it is classified by: {reading}"
+        )
+
+
 def _predict_lines(classifier: Classifier, show: Show) -> ExitCode:
     """Classify stdin line by line, in order, each as soon as it is there; those that wait already go together."""
     blank = 0
     for lines in in_groups(_numbered_lines(binary_stdin()), MAX_GROUP_LINES):
         texts = []
         for number, line in lines:
-            if line.strip():
+            if not is_blank(line):
                 texts.append(line)
             else:
                 blank += 1
@@ -111,6 +128,8 @@ def _print_table(texts: Sequence[str], results: Sequence[Classification]) -> boo
         tokens = f"{result.tokens} in {result.windows} windows" if result.windows > 1 else str(result.tokens)
         if result.truncated:
             tokens += ", the rest was not read"
+        if result.unknown:
+            tokens += f", {result.unknown:.0%} of it unknown"
         label = Text(result.label, style=f"bold {label_colour(result.label)}")
         table.add_row(label, f"{result.score:.3f}", tokens, Text(printable(text)))
     console.print(table)

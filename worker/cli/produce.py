@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -12,17 +13,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 import orjson
 
-from worker.cli.lines import binary_stdin, in_groups_async
-from worker.cli.options import (
-    CREATION_OPTIONS,
-    KAFKA_OPTIONS,
-    TOPIC_OPTIONS,
-    SettingsCommand,
-    read_settings,
-    setting_options,
-)
+from worker.cli.lines import binary_stdin, in_groups_async, names_a_file
+from worker.cli.options import KAFKA_OPTIONS, TOPIC_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import rich_console
 from worker.errors import DeliveryError, UsageError
+from worker.events import is_blank, type_name
 from worker.logs import configure_logging
 from worker.settings import Settings
 
@@ -39,7 +34,9 @@ Advance = Callable[[int], None]
 
 
 @click.command(cls=SettingsCommand)
-@click.argument("source", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True), metavar="FILE")
+@click.argument(
+    "source", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True), metavar="[FILE]"
+)
 @click.option("--text", help="Produce one review with this text instead of a file.")
 @click.option(
     "--wait",
@@ -48,10 +45,7 @@ Advance = Callable[[int], None]
     metavar="SECONDS",
     help="With --text: wait so long for its result, and print it.",
 )
-@setting_options(
-    *KAFKA_OPTIONS, *TOPIC_OPTIONS, "text_field", "result_field", "read_committed", "compression", "create_topics",
-    *CREATION_OPTIONS,
-)  # fmt: skip
+@setting_options(*KAFKA_OPTIONS, *TOPIC_OPTIONS, "text_field", "result_field", "read_committed", "compression")
 @click.pass_context
 def command(context: click.Context, source: str | None, text: str | None, wait_s: float | None) -> None:
     """Put reviews on the input topic.
@@ -70,8 +64,11 @@ def command(context: click.Context, source: str | None, text: str | None, wait_s
     if text is None and wait_s is not None:
         raise UsageError("--wait goes with --text")
     if text is not None:
-        if not text.strip():
+        if is_blank(text):
             raise UsageError("--text is blank")
+        if names_a_file(text):
+            name = shlex.quote(text)
+            raise UsageError(f"--text {name} is a file; its lines are produced by: reviews-worker produce {name}")
         event = _event_of(text, settings.text_field)
         if wait_s is not None:
             from worker.cli.consume import show_review
@@ -87,10 +84,9 @@ def command(context: click.Context, source: str | None, text: str | None, wait_s
 
 async def _produce(settings: Settings, events: Iterator[Event]) -> int:
     """Send `events` in order; answers how many the broker has acknowledged."""
-    from worker.cli.kafka import impatient, started
-    from worker.topics import ensure_topics
+    from worker.cli.kafka import existing_topics, started
 
-    await ensure_topics(impatient(settings))
+    await existing_topics(settings, settings.input_topic)
     async with started(_producer(settings), settings) as producer:
         return await _send_all(producer, settings.input_topic, events)
 
@@ -100,12 +96,14 @@ async def _send_through(settings: Settings, value: bytes, wait_s: float) -> Cons
     from aiokafka.errors import KafkaError
 
     from worker.cli.awaited import results_from_now
-    from worker.cli.kafka import impatient, started
+    from worker.cli.kafka import existing_topics, started
     from worker.security import lacking
-    from worker.topics import ensure_topics
 
-    layout = await ensure_topics(impatient(settings))
-    async with results_from_now(settings, layout) as results, started(_producer(settings), settings) as producer:
+    found = await existing_topics(settings, settings.input_topic, settings.output_topic, settings.dead_letter_topic)
+    async with (
+        results_from_now(settings, found.values()) as results,
+        started(_producer(settings), settings) as producer,
+    ):
         try:
             sent = await producer.send_and_wait(settings.input_topic, value)
         except KafkaError as error:
@@ -170,7 +168,7 @@ def _key(value: bytes, place: str) -> bytes | None:
     except orjson.JSONDecodeError as error:
         raise UsageError(f"{place}: not JSON ({error})") from None
     if not isinstance(event, dict):
-        raise UsageError(f"{place}: not a JSON object but {type(event).__name__}")
+        raise UsageError(f"{place}: not a JSON object but {type_name(event)}")
     review_id = event.get("review_id")
     return None if review_id is None or isinstance(review_id, bool) else str(review_id).encode()
 

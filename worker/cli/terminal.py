@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+_ANY_WIDTH = 100_000
 _COLOURS = {"pos": "green", "neg": "red"}
 
 
@@ -29,6 +31,41 @@ def rich_console(*, stderr: bool = False) -> Console | None:
     except ImportError:
         return None
     return Console(stderr=stderr, highlight=False)
+
+
+def print_table(
+    console: Console,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    to_the_right: Collection[str] = (),
+    caption: str = "",
+    alarming: str = "",
+) -> None:
+    """A table; where the terminal is too narrow for it, a line for each cell that is not empty.
+
+    Cells that are `alarming` are red.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [[Text(cell, style="red" if cell and cell == alarming else "") for cell in row] for row in rows]
+    table = Table(caption=caption or None)
+    for column in columns:
+        table.add_column(column, justify="right" if column in to_the_right else "left", no_wrap=True)
+    for line in cells:
+        table.add_row(*line)
+    unbounded = console.options.update(width=_ANY_WIDTH)  # a measure is never more than the width that it is given
+    if console.measure(table, options=unbounded).maximum <= console.width:
+        console.print(table)
+        return
+    width = max(map(len, columns)) + 2
+    for line in cells:
+        for number, (column, cell) in enumerate(zip(columns, line, strict=True)):
+            if cell.plain:
+                console.print(Text(f"{'' if number == 0 else '  '}{column:<{width}}").append(cell), soft_wrap=True)
+    if caption:
+        console.print(Text(caption, style="italic"), soft_wrap=True)
 
 
 def printable(text: str, width: int | None = None) -> str:

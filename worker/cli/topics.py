@@ -14,7 +14,7 @@ from worker.cli.options import (
     read_settings,
     setting_options,
 )
-from worker.cli.terminal import rich_console
+from worker.cli.terminal import print_table, rich_console
 from worker.errors import TopicError
 from worker.logs import configure_logging
 from worker.settings import Settings
@@ -37,18 +37,16 @@ def command(context: click.Context, create: bool) -> None:
     """
     settings = read_settings(context)
     configure_logging("CRITICAL", "human")
-    rows, missing = asyncio.run(_survey(settings, create=create))
+    rows, fault = asyncio.run(_survey(settings, create=create))
     _print(rows, settings.group)
-    if missing:
-        from worker.topics import missing_topics_message
-
-        raise TopicError(missing_topics_message(settings, missing))
+    if fault:
+        raise TopicError(fault)
 
 
-async def _survey(settings: Settings, *, create: bool) -> tuple[list[Row], list[str]]:
-    """The rows to show, and the topics that are missing."""
+async def _survey(settings: Settings, *, create: bool) -> tuple[list[Row], str]:
+    """The rows to show, and what is to be said of topics that are missing; empty when none is."""
     from worker.cli.kafka import impatient, messages_and_lag, reachable_admin
-    from worker.topics import create_missing, ensure_topics
+    from worker.topics import create_missing, ensure_topics, missing_topics_message
 
     names = (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
     async with reachable_admin(settings) as admin:
@@ -56,7 +54,8 @@ async def _survey(settings: Settings, *, create: bool) -> tuple[list[Row], list[
             await ensure_topics(impatient(settings))
         found = await admin.describe(names)
         messages, lag = await messages_and_lag(settings, admin, found.values())
-    missing = [name for name in names if name not in found]
+        missing = [name for name in names if name not in found]
+        fault = missing_topics_message(settings, missing, found.values(), await admin.names()) if missing else ""
     rows: list[Row] = [(name, "missing", "", "", "", "") for name in missing]
     for name in found:
         topic = found[name]
@@ -64,7 +63,7 @@ async def _survey(settings: Settings, *, create: bool) -> tuple[list[Row], list[
         retention = _duration(topic.integer("retention.ms"))
         row = (name, str(topic.partitions), str(topic.replication), retention, str(messages[name]), of_group)
         rows.append(row)
-    return sorted(rows, key=lambda row: names.index(row[0])), missing
+    return sorted(rows, key=lambda row: names.index(row[0])), fault
 
 
 def _duration(milliseconds: int | None) -> str:
@@ -84,12 +83,5 @@ def _print(rows: list[Row], group: str) -> None:
         for row in (COLUMNS, *rows):
             click.echo("\t".join(row))
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(caption=f"lag of the group {group}")
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column == "topic" else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell, style="red" if cell == "missing" else "") for cell in row))
-    console.print(table)
+    caption = f"lag of the group {group}"
+    print_table(console, COLUMNS, rows, to_the_right=COLUMNS[1:], caption=caption, alarming="missing")

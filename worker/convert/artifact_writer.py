@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from worker.inference.artifact import (
     WEIGHTS,
     Artifact,
 )
+from worker.inference.calibration import UNCALIBRATED, Calibration
 from worker.inference.golden import GOLDEN
 
 AS_IT_IS = "as_is"
@@ -60,6 +61,7 @@ class ArtifactDescription:
     name: str
     version: str
     precision: str
+    calibration: Calibration = UNCALIBRATED
 
 
 def write_artifact(
@@ -91,6 +93,7 @@ def write_artifact(
         lower_case=source.lower_case,
         vocabulary_size=int(source.config["vocab_size"]),
         files=frozenset(files),
+        calibration=description.calibration,
     )
     files[GOLDEN] = as_json(golden_set(unfinished).as_json())
     (out / GOLDEN).write_bytes(files[GOLDEN])
@@ -112,6 +115,8 @@ def write_artifact(
             "notes": list(origin.notes),
         },
     }
+    if description.calibration != UNCALIBRATED:
+        manifest["calibration"] = asdict(description.calibration)
     (out / MANIFEST).write_bytes(as_json(manifest))
 
 

@@ -13,6 +13,9 @@ from worker.convert.artifact_writer import AS_IT_IS
 from worker.convert.checkpoint import Source
 from worker.convert.reference import Reference, reference_ids, reference_of
 from worker.convert.shape import CheckpointError
+from worker.inference.calibration import UNCALIBRATED, Calibration
+from worker.inference.scores import Scores, probabilities
+from worker.records import Encoding
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ def verify(
     started = time.perf_counter()
     expected = reference.scores(encodings)
     reference_ended = time.perf_counter()
+    expected = _calibrated(expected, encodings, classifier.artifact.calibration)
     answers = classifier.predict(texts)
     ended = time.perf_counter()
     scores = np.array([[answer.scores[label] for label in source.labels] for answer in answers])
@@ -118,6 +122,17 @@ def verify(
         reference_per_second=len(texts) / (reference_ended - started),
         artifact_per_second=len(texts) / (ended - reference_ended),
     )
+
+
+def _calibrated(scores: Scores, encodings: Sequence[Encoding], calibration: Calibration) -> Scores:
+    """What the source would say with the artifact's calibration, which no source has."""
+    if calibration == UNCALIBRATED:
+        return scores
+    with np.errstate(divide="ignore"):
+        logits = np.maximum(np.log(scores), np.finfo(np.float32).min)
+    tempered = probabilities(logits, calibration.temperature)
+    rows = zip(tempered.tolist(), encodings, strict=True)
+    return np.array([calibration.readable(row, encoding.unknown) for row, encoding in rows], dtype=np.float32)
 
 
 def _other_tokens(classifier: Classifier, source: Source, texts: Sequence[str]) -> int | None:

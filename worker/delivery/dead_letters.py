@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from itertools import islice
 
 from worker.errors import FuseError, Reason, RecordError
 from worker.records import NO_TIMESTAMP, Headers, OutputRecord, Record
@@ -24,7 +25,8 @@ _REMEDIES = {
     Reason.NOT_UTF8: "check that the producer writes UTF-8 JSON, and input_topic",
     Reason.NOT_JSON: "check that the producer writes plain JSON (no schema registry prefix), and input_topic",
     Reason.NOT_OBJECT: "check that the producer writes one JSON object for each record, and input_topic",
-    Reason.TEXT_MISSING: "check that text_field names the member that the producer fills",
+    Reason.TEXT_MISSING: "check that text_field names the member that the producer fills, and whether events without a"
+    " text, such as the deletes of a change stream, belong on input_topic",
     Reason.TEXT_NOT_STRING: "check that text_field names the member that holds the text itself",
     Reason.TEXT_BLANK: "check what the producer sends as text, and text_field",
     Reason.EVENT_TOO_LARGE: "raise max_event_bytes, or let the producer send less",
@@ -94,18 +96,25 @@ class DeadLetterFuse:
         self._run = 0
         self._dead: deque[tuple[int, Reason | None]] = deque()
         """Numbers (first is 1) and reasons of the dead letters in the window."""
+        self._last: dict[Reason, str] = {}
+        """The last dead letter of each reason in words."""
 
-    def record(self, dead: bool, reason: Reason | None = None) -> None:
-        """Count one event. Raises `FuseError`, and again for each further dead letter, while a limit is reached."""
+    def record(self, dead: bool, reason: Reason | None = None, example: str = "") -> None:
+        """Count one event. Raises `FuseError`, and again for each further dead letter, while a limit is reached.
+
+        `example` says of a dead letter where its event was read and what was wrong with it.
+        """
         if not dead:
             self.record_classified(1)
             return
         self._seen += 1
         self._run += 1
         self._dead.append((self._seen, reason))
+        if reason is not None:
+            self._last[reason] = example
         self._forget()
         if self._run >= self.run_length:
-            raise FuseError(f"the last {self._run} events were all dead letters; {self._advice()}")
+            raise FuseError(f"the last {self._run} events were all dead letters{self._advice(self._run)}")
         self._check_share()
 
     def record_classified(self, count: int) -> None:
@@ -133,15 +142,24 @@ class DeadLetterFuse:
         if self._seen >= self.window_reviews and len(self._dead) >= self.limit:
             raise FuseError(
                 f"{len(self._dead)} of the last {self.window_reviews} events were dead letters "
-                f"(limit {self.limit}); {self._advice()}"
+                f"(limit {self.limit}){self._advice(len(self._dead))}"
             )
 
-    def _advice(self) -> str:
-        reasons = Counter(reason for _, reason in self._dead if reason is not None)
+    def _advice(self, count: int) -> str:
+        """The reasons of the last `count` dead letters, each with its last event, and what to do about the first."""
+        counted = islice(reversed(self._dead), count)
+        reasons = Counter(reason for _, reason in counted if reason is not None).most_common()
         if not reasons:
-            return "see the headers of the dead letters for the reasons"
-        reason, times = reasons.most_common(1)[0]
-        return f"the most frequent reason is {reason.value} ({times} of {len(self._dead)}): {_REMEDIES[reason]}"
+            return "; see the headers of the dead letters for the reasons"
+        counts = ", ".join(
+            f"{reason.value} {times} time{'' if times == 1 else 's'}{self._example(reason)}"
+            for reason, times in reasons
+        )
+        remedy = _REMEDIES[reasons[0][0]]
+        return f": {counts}; because of {reasons[0][0].value}: {remedy}"
+
+    def _example(self, reason: Reason) -> str:
+        return f" (last {self._last[reason]})" if self._last[reason] else ""
 
 
 def _exception_name(error: RecordError) -> str:

@@ -12,6 +12,7 @@ from typing import Protocol
 from worker.clock import Clock
 from worker.delivery.outcomes import Item
 from worker.errors import Reason, RecordRefusedError
+from worker.tasks import owned
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class Lane:
         self._appended = 0
         self._done = 0
         self._sent_at = float("-inf")
-        self.routine = asyncio.create_task(self._run(), name=f"publish {topic}/{partition}")
+        self.routine = owned(self._run(), f"publish {topic}/{partition}", events.fail)
 
     def extend(self, items: Iterable[Item]) -> None:
         """Queue items, in their order."""
@@ -106,8 +107,6 @@ class Lane:
                     await self._gather()
                     await self._publish_next(MAX_GROUP_RECORDS)
                 self._arrived.clear()
-        except Exception as error:
-            self._events.fail(error)
         finally:
             self._progressed.set()
 

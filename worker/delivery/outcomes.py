@@ -54,7 +54,7 @@ class Outcomes:
                 self._fuse.record_classified(classified)
                 classified = 0
                 logger.debug("dead letter: %s: %s", entry.record.source, outcome)
-                self._fuse.record(True, outcome.reason)
+                self._fuse.record(True, outcome.reason, f"{entry.record.source}: {outcome}")
             else:
                 classified += 1
             yield output, entry, owner
@@ -76,7 +76,7 @@ class Outcomes:
         if self._classified_since:
             self._fuse.interrupt()
             self._classified_since = False
-        self._fuse.record(True, reason)
+        self._fuse.record(True, reason, f"{entry.record.source}: {output.topic} does not take its output")
         if reason is Reason.OUTPUT_TOO_LARGE:
             limit = f"the broker takes for {output.topic}"
             return self._writer.refuse_as_too_large(entry, record_bytes(output), limit), entry, owner

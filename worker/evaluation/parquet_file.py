@@ -9,6 +9,7 @@ from typing import Any
 
 from worker.errors import UsageError
 from worker.evaluation.rows import NOT_ASKED_FOR, Columns, NoLabel, Row, RowSource, clean_text, names_there, row_error
+from worker.extras import install_command
 
 _BATCH_ROWS = 256
 
@@ -20,9 +21,7 @@ def open_parquet(path: Path, columns: Columns) -> Iterator[RowSource]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise UsageError(
-            f"{path}: Parquet needs pyarrow; install it with: pip install 'reviews-worker[evaluate]'"
-        ) from None
+        raise UsageError(f"{path}: Parquet needs pyarrow; install it with: {install_command('evaluate')}") from None
     try:
         if not path.stat().st_size:
             raise UsageError(f"{path}: the file is empty")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker.errors import UsageError
 from worker.evaluation.evaluation import Evaluation
+from worker.extras import install_command
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +35,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
-        raise UsageError("--plot needs matplotlib; install it with: pip install 'reviews-worker[evaluate]'") from None
+        raise UsageError(f"--plot needs matplotlib; install it with: {install_command('evaluate')}") from None
 
 
 def write_pictures(evaluation: Evaluation, folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.errors import InferenceError, OutOfMemoryError
-from worker.inference.scores import Scores, pooled_prediction
+from worker.inference.scores import Scores, prediction_of
 from worker.inference.session import Ids, Lengths
 from worker.records import Encoding, Prediction
 
@@ -60,9 +60,7 @@ class FakeSession:
     def expected(self, encoding: Encoding) -> Prediction:
         """What it says of a review."""
         scores = np.array([self._scores(ids) for ids in encoding.windows], dtype=np.float32).tolist()
-        if encoding.further:
-            return pooled_prediction(encoding, scores)
-        return Prediction(tuple(scores[0]), len(encoding), encoding.truncated)
+        return prediction_of(encoding, scores)
 
     def poison(self, encodings: Iterable[Encoding]) -> None:
         """Fail on every batch that has one of these reviews in it, or any of its windows."""

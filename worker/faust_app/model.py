@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from worker.batching import BatchLimits, ShapeLadder
 from worker.errors import UsageError
 from worker.inference import Artifact, Session, SessionOptions, open_session
+from worker.inference.calibration import UNCALIBRATED, Calibration
 from worker.inference.golden import GoldenSet
 from worker.metrics import Metrics
 from worker.settings import Settings
@@ -30,6 +31,7 @@ class Model:
     tokenizer: Tokenizer
     session: Session
     limits: BatchLimits
+    calibration: Calibration = UNCALIBRATED
 
     @property
     def provider(self) -> str:
@@ -54,7 +56,7 @@ def load_model(settings: Settings, metrics: Metrics) -> Model:
     metrics.gpu_fallback.set(session.fell_back)
     metrics.model.labels(artifact.name, artifact.version, artifact.precision).set(1)
     limits = batch_limits(settings, session.provider, artifact.max_length)
-    return Model(artifact.identity, artifact.labels, tokenizer, session, limits)
+    return Model(artifact.identity, artifact.labels, tokenizer, session, limits, artifact.calibration)
 
 
 def batch_limits(settings: Settings, provider: str, max_length: int) -> BatchLimits:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -20,6 +22,9 @@ from worker.faust_app.topic_ids import TopicIds
 logger = logging.getLogger(__name__)
 
 LOOK_TIMEOUT_S = 2.0
+LOOK_INTERVAL_S = 0.25
+"""How long an answer counts: a request for each fetch would cost as much as the fetch of a single event. Nobody creates
+a topic anew and fills it beyond an old position in so short a time."""
 RETRY_PAUSE_S = 0.5
 MIXED_PAUSE_S = 0.1
 
@@ -34,13 +39,20 @@ class SameTopic:
         self._topic_ids = topic_ids
         self._starts = starts
         self._ends = ends
+        self._looked_at: dict[KafkaPartition, float] = {}
 
     async def others_among(self, fetched: Collection[TP]) -> Collection[TP]:
         """Those of what was fetched whose records are, or may be, of another topic than the assignment began with."""
-        if not fetched:
+        now = time.monotonic()
+        due = [
+            partition
+            for partition in map(ensure_aiokafka_TP, fetched)
+            if now - self._looked_at.get(partition, -math.inf) > LOOK_INTERVAL_S
+        ]
+        if not due and not self._topic_ids.is_mixed():
             return ()
         try:
-            others = await self.look([ensure_aiokafka_TP(tp) for tp in fetched])
+            others = await self.look(due)
         except (KafkaError, TimeoutError) as error:
             logger.debug("whether the topic is still the same cannot be learnt now: %r", error)
             await asyncio.sleep(RETRY_PAUSE_S)
@@ -58,6 +70,7 @@ class SameTopic:
         was_mixed = self._topic_ids.is_mixed()
         async with asyncio.timeout(LOOK_TIMEOUT_S):
             others = await self._topic_ids.look(partitions)
+        self._looked_at.update(dict.fromkeys(partitions, time.monotonic()))
         if self._topic_ids.is_mixed() and not was_mixed:
             self._tell()
             assigned = self._consumer.assignment()

@@ -22,6 +22,7 @@ from worker.pipeline.progress import Progress
 from worker.pipeline.stream_task import StreamTask
 from worker.records import TopicPartition
 from worker.security import recent_failure
+from worker.tasks import OnFailure
 
 logger = logging.getLogger(__name__)
 
@@ -35,18 +36,23 @@ class Source(Protocol):
 
 
 class Watch:
-    """Asks the broker how far there is to go, and says once when a standstill begins and once when it ends."""
+    """Asks the broker how far there is to go, and says once when a standstill begins and once when it ends.
+
+    `source` answers None as long as the worker has not joined its group.
+    """
 
     def __init__(
         self,
         *,
-        source: Source,
+        source: Callable[[], Source | None],
         task: Callable[[], StreamTask | None],
         progress: Progress,
         broker: StateLog,
         clock: Clock,
         metrics: Metrics,
         newcomer: Ask,
+        stacks: Callable[[], str],
+        on_failure: OnFailure,
         totals: Totals,
         letters: DeadLetterLog,
         topic: StateLog,
@@ -58,12 +64,13 @@ class Watch:
         self._broker = broker
         self._clock = clock
         self._metrics = metrics
+        self._stacks = stacks
         self._totals = totals
         self._letters = letters
         self._stalled: str | None = None
         self._drain_time = DrainTime()
         self._damaged: set[TopicPartition] = set()
-        self._newcomer = Newcomer(newcomer, progress, clock)
+        self._newcomer = Newcomer(newcomer, progress, clock, on_failure)
         self._topic = topic
         self._transactions = OpenTransactions(transaction_patience_s, metrics)
 
@@ -81,14 +88,18 @@ class Watch:
         problem = self._progress.problem(self._clock.monotonic())
         if problem and not self._stalled:
             logger.error("no progress: %s; /healthz fails until this changes", problem)
+            logger.error("where everything stands:\n%s", self._stacks())
         if self._stalled and not problem:
             logger.info("progress again")
         self._stalled = problem
 
     async def _look_at_lag(self, task: StreamTask | None) -> None:
         """Standing still is right where there is nothing to do, or no broker to ask."""
+        source = self._source()
+        if source is None:
+            return  # still starting
         try:
-            standing = await self._source.standing()
+            standing = await source.standing()
         except TimeoutError:
             return  # neither the consumer's thread nor the broker says anything: the watchdog's time runs on
         except IllegalStateError:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from worker.errors import ArtifactError
+from worker.inference.calibration import UNCALIBRATED, Calibration
 from worker.inference.golden import GOLDEN
 from worker.tokenization import Tokenizer
 
@@ -52,6 +53,7 @@ class Artifact:
     """Token ids that the model knows."""
     files: frozenset[str]
     """Names of the files that the manifest lists; their hashes are right."""
+    calibration: Calibration = UNCALIBRATED
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
@@ -79,16 +81,18 @@ class Artifact:
         max_length = manifest.integer("max_length")
         if not MIN_LENGTH <= max_length <= places:
             raise manifest.error(f"max_length is {max_length}, outside of {MIN_LENGTH} to {places} of {CONFIG}")
+        labels = _labels(config)
         return cls(
             path=folder,
             name=manifest.text("name"),
             version=manifest.text("version"),
             precision=manifest.text("precision"),
-            labels=_labels(config),
+            labels=labels,
             max_length=max_length,
             lower_case=manifest.boolean("lower_case"),
             vocabulary_size=config.integer("vocab_size"),
             files=frozenset(hashes),
+            calibration=_calibration(manifest, len(labels)),
         )
 
     @property
@@ -186,6 +190,20 @@ def _check_hash(path: Path, expected: object) -> None:
         raise ArtifactError(f"{path}: {MANIFEST} has no sha256 of it")
     if actual != expected:
         raise ArtifactError(f"{path}: altered since the artifact was made (its sha256 is not the manifest's)")
+
+
+def _calibration(manifest: _Document, labels: int) -> Calibration:
+    if "calibration" not in manifest.members:
+        return UNCALIBRATED
+    members = dict(manifest.mapping("calibration"))
+    try:
+        calibration = Calibration(**members | {"prior": tuple(members.get("prior", ()))})
+        fault = calibration.fault(labels)
+    except TypeError as error:
+        fault = str(error)
+    if fault is not None:
+        raise manifest.error(f"calibration: {fault}")
+    return calibration
 
 
 def _labels(config: _Document) -> tuple[str, ...]:

@@ -12,10 +12,11 @@ import numpy as np
 
 from worker.batching import Batch
 from worker.errors import InferenceError, OutOfMemoryError, Reason, RecordError, SessionError, Stage
-from worker.inference.scores import Scores, pooled_prediction
+from worker.inference.calibration import UNCALIBRATED, Calibration
+from worker.inference.scores import Scores, prediction_of
 from worker.inference.session import EMPTY_REVIEW_IDS, Session
 from worker.metrics import Metrics
-from worker.records import Part, Prediction, Window, entry_of
+from worker.records import Part, Window, entry_of
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class BatchRunner:
     Out of memory, the batch is split too, and `on_memory_limit` is told how many padded tokens still fit.
 
     `wait(seconds)` pauses, and answers True as soon as the worker is stopping. `on_memory_limit` is called in the
-    thread that runs the batch. `labels` are the model's, for the count of predictions.
+    thread that runs the batch. `labels` are the model's, for the count of predictions; `calibration` is its artifact's.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class BatchRunner:
         wait: Callable[[float], bool],
         *,
         labels: Sequence[str] = (),
+        calibration: Calibration = UNCALIBRATED,
         on_memory_limit: Callable[[int], None] | None = None,
     ) -> None:
         self._session = session
@@ -70,6 +72,7 @@ class BatchRunner:
         self._metrics = metrics
         self._policy = policy
         self._wait = wait
+        self._calibration = calibration
         self._label_counters = [metrics.labels.labels(label) for label in labels]
         self._on_memory_limit = on_memory_limit or (lambda max_batch_tokens: None)
         self._failures_in_a_row = 0
@@ -116,14 +119,16 @@ class BatchRunner:
         parts = batch.parts
         real_scores = scores[: len(parts)]  # rows beyond are there only to fill up the shape
         reviews: list[Sequence[float]] = []  # scores of reviews that are complete now; not kept without windows
-        for part, row in zip(parts, real_scores.tolist(), strict=True):
+        for number, (part, row) in enumerate(zip(parts, real_scores.tolist(), strict=True)):
             if isinstance(part, Window):
                 reviews.extend(self._fill_window(part, tuple(row)))
                 continue
             encoding = part.encoding
-            part.outcome = Prediction(tuple(row), len(encoding.ids), encoding.truncated)  # type: ignore[union-attr]
+            outcome = part.outcome = prediction_of(encoding, (row,), self._calibration)  # type: ignore[arg-type]
             if batch.has_windows:
-                reviews.append(row)
+                reviews.append(outcome.scores)
+            elif outcome.unknown:
+                real_scores[number] = outcome.scores
         metrics = self._metrics
         metrics.batches.inc()
         metrics.batch_reviews.observe(len(parts))
@@ -149,7 +154,7 @@ class BatchRunner:
             known[window.number] = scores
             if len(known) <= len(encoding.further):
                 return ()
-        prediction = pooled_prediction(encoding, [known[number] for number in range(len(known))])
+        prediction = prediction_of(encoding, [known[number] for number in range(len(known))], self._calibration)
         entry.outcome = prediction
         return (prediction.scores,)
 

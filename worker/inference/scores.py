@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.errors import NotFiniteError
+from worker.inference.calibration import UNCALIBRATED, Calibration
 from worker.overflow import MARKERS
 from worker.records import Encoding, Prediction
 
@@ -18,11 +19,16 @@ _LEAST = float(np.finfo(np.float32).smallest_subnormal)
 """What a probability of zero counts as: it was too small for float32, and has no logarithm."""
 
 
-def probabilities(logits: npt.NDArray[np.floating[Any]]) -> Scores:
-    """Softmax of each row of `logits` ``[rows, labels]``, in float32; raises `NotFiniteError` for one not finite."""
+def probabilities(logits: npt.NDArray[np.floating[Any]], temperature: float = 1.0) -> Scores:
+    """Softmax of each row of `logits` ``[rows, labels]``, in float32; raises `NotFiniteError` for one not finite.
+
+    The logits are divided by `temperature` first: above 1 the model is less sure, and its labels stay what they are.
+    """
     scores = logits.astype(np.float32)
     if not np.isfinite(scores).all():
         raise NotFiniteError("the model put out a score that is not finite")
+    if temperature != 1.0:
+        scores /= temperature
     scores -= scores.max(axis=1, keepdims=True)
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=1, keepdims=True)
@@ -43,7 +49,14 @@ def pooled(windows: Sequence[Sequence[float]], text_tokens: Sequence[int]) -> tu
     return tuple(scores.astype(np.float32).tolist())
 
 
-def pooled_prediction(encoding: Encoding, windows: Sequence[Sequence[float]]) -> Prediction:
-    """What the model says of a review in several windows, whose probabilities are `windows`, in their order."""
-    scores = pooled(windows, [len(ids) - MARKERS for ids in encoding.windows])
-    return Prediction(scores, len(encoding), encoding.truncated, len(windows))
+def prediction_of(
+    encoding: Encoding, windows: Sequence[Sequence[float]], calibration: Calibration = UNCALIBRATED
+) -> Prediction:
+    """What the model says of a review, from the probabilities of its `windows`, in their order."""
+    if encoding.further:
+        scores = pooled(windows, [len(ids) - MARKERS for ids in encoding.windows])
+    else:
+        scores = tuple(windows[0])
+    if encoding.unknown:
+        scores = calibration.readable(scores, encoding.unknown)
+    return Prediction(scores, len(encoding), encoding.truncated, len(windows), encoding.unknown)

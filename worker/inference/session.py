@@ -14,6 +14,7 @@ import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as OperatorMissing
 
 from worker.errors import ArtifactError, InferenceError, OutOfMemoryError, UsageError
+from worker.extras import install_command
 from worker.inference import providers
 from worker.inference.artifact import Artifact
 from worker.inference.scores import Scores, probabilities
@@ -105,7 +106,7 @@ def open_session(artifact: Artifact, options: SessionOptions | None = None) -> C
             if why_not:
                 _log.info("%s: the graph with padding is used (%s)", artifact.identity, why_not)
             return ClassifierSession(artifact, session, "cuda")
-        remedy = "install the CUDA libraries with the extra: pip install 'reviews-worker[cuda]'"
+        remedy = f"install the CUDA libraries with the extra: {install_command('cuda')}"
         if options.provider == "cuda":
             raise UsageError(f"provider cuda: ONNX Runtime cannot use the GPU; {remedy}")
         _log.warning("there is a GPU, but ONNX Runtime cannot use it, so the model runs on the CPU; %s", remedy)
@@ -166,7 +167,7 @@ class ClassifierSession:
         expected = (len(ids), len(self._artifact.labels))
         if logits.shape != expected:
             raise InferenceError(f"the model put out the shape {logits.shape} where {expected} was expected")
-        return probabilities(logits)
+        return probabilities(logits, self._artifact.calibration.temperature)
 
 
 def _wants_cuda(artifact: Artifact, options: SessionOptions) -> bool:

@@ -47,7 +47,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka's types are Any
         for host, port, _ in self.hosts:
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    metadata = await self._ask(host, port, MetadataRequest(list(topics) if topics else None))
+                    metadata = await self._ask(host, port, MetadataRequest(list(topics) if topics else None, False))
             except (KafkaError, OSError, TimeoutError) as error:
                 logger.debug("no metadata from %s:%s: %s", host, port, error)
                 continue

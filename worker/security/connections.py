@@ -1,18 +1,24 @@
-"""How every Kafka client of this process opens its connections.
+"""How every Kafka client of this process opens its connections, and asks for topics.
 
 aiokafka 0.14 keeps a password for the life of a client, takes an OAUTHBEARER server's refusal for success (RFC 7628,
 3.2.3), tells nobody why it could not connect, and does not expect the errors of gssapi. Its clients open
 connections through one function of `aiokafka.client`, which `install` replaces; the rest is as before.
+
+They also let the broker create every topic that they ask for (``auto.create.topics.enable``, on by default): one whose
+name was mistyped, and one that was deleted a moment ago. `install` forbids that too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
 
 import aiokafka.client
 from aiokafka.conn import AIOKafkaConnection, OAuthAuthenticator
+from aiokafka.protocol.metadata import MetadataRequest
 
+from worker.exhaustion import exhausted, tell
 from worker.security import attempts
 from worker.security.failures import NO_TLS, ConnectError, closed_by_broker, explained
 from worker.security.files import SettingFile
@@ -57,7 +63,11 @@ async def open_connection(host: str, port: int, **options: Any) -> AIOKafkaConne
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             await connection.connect()
     except Exception as error:
-        failure = await _why(error, host, port, options)
+        if (used_up := exhausted(error)) is not None:  # aiokafka takes it for a broker that is away
+            tell(used_up)
+            failure = ConnectError(f"{host}:{port}: {used_up}", hopeless=True, used_up=used_up)
+        else:
+            failure = await _why(error, host, port, options)
         attempts.failed(host, port, failure)
         raise failure from error
     attempts.succeeded(host, port)
@@ -65,8 +75,9 @@ async def open_connection(host: str, port: int, **options: Any) -> AIOKafkaConne
 
 
 def install() -> None:
-    """Let all clients of this process open their connections so."""
+    """Let all clients of this process open their connections so, and create no topic by asking for it."""
     aiokafka.client.create_conn = open_connection
+    aiokafka.client.MetadataRequest = functools.partial(MetadataRequest, allow_auto_topic_creation=False)
 
 
 async def _why(error: Exception, host: str, port: int, options: dict[str, Any]) -> ConnectError:

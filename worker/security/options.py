@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import UsageError
+from worker.extras import install_command
 from worker.security import attempts, bootstrap, connections
 from worker.security.files import SettingFile
 from worker.security.tls import TlsFiles, renewed_context
@@ -74,7 +75,7 @@ def _tls_files(settings: SecuritySettings) -> TlsFiles:
 def _of_mechanism(settings: SecuritySettings) -> dict[str, Any]:
     if settings.sasl_mechanism == "GSSAPI":
         if importlib.util.find_spec("gssapi") is None:
-            raise UsageError("sasl_mechanism GSSAPI needs the extra kerberos: pip install 'reviews-worker[kerberos]'")
+            raise UsageError(f"sasl_mechanism GSSAPI needs the extra kerberos: {install_command('kerberos')}")
         return {"sasl_kerberos_service_name": settings.kerberos_service_name}
     if settings.sasl_mechanism == "OAUTHBEARER":
         return {"sasl_oauth_token_provider": _token_provider(settings)}

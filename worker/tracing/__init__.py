@@ -11,6 +11,7 @@ from typing import Protocol
 
 from worker.clock import Clock
 from worker.errors import UsageError
+from worker.extras import install_command
 from worker.records import Entry, Headers, OutputRecord, Part
 
 
@@ -47,8 +48,8 @@ def require_opentelemetry() -> str:
         return version("opentelemetry-sdk")
     except ImportError as error:
         raise UsageError(
-            f"tracing is on, but OpenTelemetry is not installed ({error.name}); install the extra: "
-            "pip install 'reviews-worker[otel]', or set --no-tracing"
+            f"tracing is on, but OpenTelemetry is not installed ({error.name}); install the extra"
+            f" (or set --no-tracing): {install_command('otel')}"
         ) from error
 
 

@@ -70,15 +70,17 @@ def test_an_interrupt_ends_predict_with_its_own_exit_code_and_no_traceback():
         assert process.stderr.read() == ""
 
 
-async def test_an_interrupt_is_the_usual_way_to_end_consume(kafka: Cluster, topic_names: TopicNames):
+async def test_an_interrupt_ends_consume_with_the_exit_code_of_an_interrupt(kafka: Cluster, topic_names: TopicNames):
     names = (topic_names.input, topic_names.output, topic_names.dead_letters)
     await create_topics(kafka.bootstrap_servers, *names)
     await produce(kafka.bootstrap_servers, topic_names.output, [Message(b'{"n": 1}')])
     environment = environment_for(kafka, names)
     with start("consume", "--from-beginning", stdout=subprocess.PIPE, env=environment) as process:
         assert orjson.loads(process.stdout.readline()) == {"n": 1}
+        line = process.stderr.readline()
+        assert line.startswith(f"waiting for new records on {topic_names.output} at ")
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(60) == 130
         assert process.stderr.read() == ""
 
 

@@ -133,7 +133,7 @@ def test_a_review_that_nobody_classifies_is_one_error_with_its_place(shell: Shel
     )
 
 
-@pytest.mark.parametrize(("line", "why"), [("[1]", "not a JSON object but list"), ('{"text": ', "not JSON")])
+@pytest.mark.parametrize(("line", "why"), [("[1]", "not a JSON object but an array"), ('{"text": ', "not JSON")])
 def test_a_line_that_is_no_event_is_named_and_what_came_before_it_is_produced(shell: Shell, line: str, why: str):
     result = shell.produce("-", stdin=f'{{"text": "good"}}\n\n{line}\n{{"text": "never"}}\n')
     assert result.exit_code == 2
@@ -227,4 +227,4 @@ def test_the_check_creates_no_topics_and_tells_what_would_happen(
         assert result.exit_code == code
         line = next(line for line in result.stdout.splitlines() if " topics " in line)
         assert topic_names.input in line
-        assert ("will be created" if code == 0 else "not found") in line
+        assert ("would create" if code == 0 else "not found") in line

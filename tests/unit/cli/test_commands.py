@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,8 +58,30 @@ def test_the_help_of_the_group_lists_all_commands():
         assert f"\n  {name} " in result.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [(["consum"], "consume"), (["Topics"], "topics"), (["dlq", "lst"], "list"), (["model", "inpsect"], "inspect")],
+)
+def test_a_mistyped_command_is_a_usage_error_that_names_the_one_that_was_meant(arguments: list[str], meant: str):
+    result = runner.invoke(commands, arguments)
+    assert result.exit_code == 2
+    assert f"No such command {arguments[-1]!r}. Did you mean {meant}?" in result.stderr
+
+
 def test_an_unknown_command_is_a_usage_error():
-    assert runner.invoke(commands, ["classify"]).exit_code == 2
+    result = runner.invoke(commands, ["xyz"])
+    assert result.exit_code == 2
+    assert "Did you mean" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [("predict",), ("model", "inspect"), ("model", "verify"), ("model", "evaluate")])
+def test_json_is_a_switch_wherever_it_is(command: tuple[str, ...]):
+    shown = runner.invoke(commands, [*command, "--help"]).output
+    assert re.search(r"^ +--json  +Print one JSON object", shown, re.MULTILINE)
+
+
+def test_what_may_be_left_out_is_shown_so():
+    assert "produce [OPTIONS] [FILE]" in runner.invoke(commands, ["produce", "--help"]).output
 
 
 @pytest.mark.parametrize(

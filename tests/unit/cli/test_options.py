@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import click
+import orjson
 import pytest
 from click.testing import CliRunner
 
@@ -53,6 +54,16 @@ def test_the_variables_that_are_described_are_the_ones_that_are_read(monkeypatch
     assert Settings() == settings
 
 
+@pytest.mark.parametrize("folder", ["./bundled", "bundled/", "/models/bundled"])
+def test_a_folder_that_is_called_as_the_bundled_model_is_reaches_another_process(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+):
+    settings = Settings(model=folder)
+    for name, value in environment_of(settings).items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == settings
+
+
 def test_the_command_line_wins_over_the_environment():
     environment = {"REVIEWS_WORKER_PORT": "1", "REVIEWS_WORKER_LINGER_S": "0.5"}
     result = runner.invoke(show, ["--port", "2", "--no-create-topics"], env=environment)
@@ -63,7 +74,9 @@ def errors_of(arguments: list[str], environment: dict[str, str] | None = None) -
     result = runner.invoke(commands, ["run", *arguments], env=environment)
     assert result.exit_code == 2
     assert result.stdout == ""
-    return result.stderr.splitlines()
+    entry, *lines = result.stderr.splitlines()  # the log is JSON where no person reads it
+    assert (orjson.loads(entry)["level"], orjson.loads(entry)["exit_code"]) == ("CRITICAL", 2)
+    return lines
 
 
 def test_each_wrong_value_is_one_line_that_says_where_it_comes_from_and_what_is_allowed():
@@ -111,6 +124,22 @@ def test_the_variables_of_a_kubernetes_service_of_our_name_are_not_warned_of():
     result = runner.invoke(show, [], env=environment)
     assert result.stderr == ""
     assert result.stdout.startswith("6066 ")
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("a..b", "there is no name before, behind or between dots"),
+        ("payload.after[0].x", "no path leads into an array, and brackets are no part of a name"),
+        ("a. b", "a name has spaces around it or control characters"),
+    ],
+)
+def test_what_is_no_path_is_one_line_that_says_why(command: str, path: str, why: str):
+    result = runner.invoke(commands, [command, "--text-field", path])
+    assert result.exit_code == (2 if command == "run" else 11)
+    (line,) = result.output.splitlines()
+    assert line.endswith(f"--text-field={path}: names of members joined by dots is needed ({why})")
 
 
 def test_an_unknown_option_is_a_usage_error_with_a_hint():

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import orjson
+import pytest
 from click.testing import CliRunner
 
 from worker.cli.commands import commands
@@ -43,6 +46,11 @@ def test_json_holds_the_text_and_the_result():
     assert "@" in first["model"]
 
 
+def test_text_in_an_unknown_script_is_said_to_be_unknown():
+    result = runner.invoke(commands, ["predict", "--json", "这部电影很好看", "A fine film."])
+    assert [orjson.loads(line)["unknown"] for line in result.stdout.splitlines()] == [1.0, 0.0]
+
+
 def test_a_blank_text_is_an_error():
     result = runner.invoke(commands, ["predict", "fine", " \t"])
     assert result.exit_code == 2
@@ -54,6 +62,46 @@ def test_a_blank_line_is_reported_left_out_and_shows_in_the_exit_code():
     assert result.exit_code == 2
     assert result.stderr == "error: line 2 is blank, left out\n"
     assert len(result.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "reading"),
+    [
+        ("reviews.csv", "reviews-worker predict - < reviews.csv"),
+        ("my reviews", "reviews-worker predict - < 'my reviews'"),
+        ("lines.txt.gz", "gzip -dc lines.txt.gz | reviews-worker predict -"),
+        ("held-out.parquet", "reviews-worker model evaluate bundled --data held-out.parquet"),
+    ],
+)
+def test_the_name_of_a_file_is_no_review_and_the_command_that_reads_it_is_told(
+    name: str, reading: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert runner.invoke(commands, ["predict", name]).exit_code == 0  # no such file
+    (tmp_path / name).touch()
+    result = runner.invoke(commands, ["predict", "good", name])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"error: {name} is a file, and TEXT is a review; what is in it is classified by: {reading}\n"
+    )
+
+
+def test_a_text_of_any_length_may_be_the_name_of_no_file():
+    assert runner.invoke(commands, ["predict", "good " * 5000]).exit_code == 0
+
+
+def test_a_review_that_begins_with_a_dash_goes_behind_two():
+    result = runner.invoke(commands, ["predict", "-5 stars"])
+    assert result.exit_code == 2
+    assert "goes behind --: commands predict -- '-5 stars'" in " ".join(result.stderr.split())
+    assert runner.invoke(commands, ["predict", "--", "-5 stars"]).stdout.endswith("\t-5 stars\n")
+
+
+@pytest.mark.parametrize("environment", [{}, {"REVIEWS_WORKER_MODEL": "/no/such/model"}])
+def test_the_bundled_model_may_be_named(environment: dict[str, str]):
+    plain = runner.invoke(commands, ["predict", "good"])
+    named = runner.invoke(commands, ["predict", "--model", "bundled", "good"], env=environment)
+    assert (named.exit_code, named.stdout) == (0, plain.stdout)
 
 
 def test_empty_stdin_is_no_error():

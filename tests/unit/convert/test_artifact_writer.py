@@ -9,12 +9,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from albert_reference import reference_logits, softmax, write_tiny_artifact
+from albert_reference import reference_logits, softmax, write_checkpoint, write_tiny_artifact
 from contrib_operators import evaluate
 
+from worker.classifier import Classifier
+from worker.convert.artifact_writer import ArtifactDescription, write_artifact
 from worker.convert.external import ALIGNMENT, INLINE_BYTES, move_weights
 from worker.convert.sources.folder import read_folder
+from worker.convert.verification import verify
 from worker.inference.artifact import CONFIG, GRAPH, MANIFEST, PADDING_FREE_GRAPH, PIECES, WEIGHTS
+from worker.inference.calibration import Calibration
 from worker.inference.golden import GOLDEN
 
 MEDIUM = {
@@ -104,3 +108,22 @@ def test_weights_of_one_name_must_be_the_same() -> None:
         models.append(onnx.helper.make_model(onnx.helper.make_graph([], "graph", [], [], [tensor])))
     with pytest.raises(ValueError, match="called weight"):
         move_weights(models, WEIGHTS)
+
+
+def test_a_calibration_is_part_of_the_artifact_and_its_source_is_compared_with_it(tmp_path: Path) -> None:
+    calibration = Calibration(2.5, (0.5, 0.5))
+    checkpoint = read_folder(write_checkpoint(tmp_path / "checkpoint"))
+    plain, calibrated = tmp_path / "plain", tmp_path / "calibrated"
+    write_artifact(checkpoint, plain, ArtifactDescription("tiny", "1", "fp32"))
+    write_artifact(checkpoint, calibrated, ArtifactDescription("tiny", "1", "fp32", calibration))
+    classifier = Classifier.load(calibrated, "cpu", "truncate")
+    assert classifier.artifact.calibration == calibration
+    assert "calibration" not in json.loads((plain / MANIFEST).read_bytes())
+
+    texts = ["A fine film.", "Dull, dull, dull.", "这部电影很好看"]
+    surer, less_sure = Classifier.load(plain, "cpu", "truncate").predict(texts[:2]), classifier.predict(texts[:2])
+    assert [answer.label for answer in surer] == [answer.label for answer in less_sure]
+    assert all(before.score > after.score > 0.5 for before, after in zip(surer, less_sure, strict=True))
+    (unreadable,) = classifier.predict(texts[2:])
+    assert (unreadable.scores, unreadable.unknown) == ({"neg": 0.5, "pos": 0.5}, 1.0)
+    assert verify(classifier, checkpoint, texts).largest_difference < 1e-5

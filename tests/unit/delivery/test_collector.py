@@ -93,7 +93,7 @@ async def test_acknowledgements_of_several_owners_and_partitions_reach_each(worl
 async def test_when_the_fuse_blows_what_came_before_is_published_and_nothing_after(world: World) -> None:
     world = World(run_length=2)
     owner = Owner()
-    with pytest.raises(FuseError, match=r"text_missing \(2 of 2\)"):
+    with pytest.raises(FuseError, match=r"text_missing 2 times \(last reviews\.in/0/2: "):
         world.collector.send([entry(0), entry(1, REJECTED), entry(2, REJECTED), entry(3)], owner)
     await world.collector.flush()
     assert owner.offsets == {0, 1}

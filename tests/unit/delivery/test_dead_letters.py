@@ -89,19 +89,32 @@ def test_old_dead_letters_leave_the_window() -> None:
         fuse.record(dead=True)
 
 
-def test_the_message_names_the_most_frequent_reason_and_the_remedy() -> None:
+def test_the_message_counts_the_reasons_names_a_place_for_each_and_the_remedy_of_the_most_frequent() -> None:
     fuse = DeadLetterFuse(share=0.5, window_reviews=4, run_length=100)
-    fuse.record(dead=True, reason=Reason.TEXT_MISSING)
-    fuse.record(dead=True, reason=Reason.TEXT_MISSING)
-    fuse.record(dead=True, reason=Reason.NOT_UTF8)
-    with pytest.raises(FuseError, match=r"text_missing \(2 of 3\).*text_field") as caught:
+    fuse.record(dead=True, reason=Reason.TEXT_MISSING, example="in/0/1: 'after' is null")
+    fuse.record(dead=True, reason=Reason.NOT_UTF8, example="in/1/7: not UTF-8 at byte 0")
+    fuse.record(dead=True, reason=Reason.TEXT_MISSING, example="in/0/2: 'after' is null")
+    with pytest.raises(FuseError) as caught:
         fuse.record(dead=False)
+    assert str(caught.value).startswith(
+        "3 of the last 4 events were dead letters (limit 2): text_missing 2 times (last in/0/2: 'after' is null),"
+        " not_utf8 1 time (last in/1/7: not UTF-8 at byte 0); because of text_missing: check that text_field names"
+    )
     assert caught.value.exit_code is ExitCode.FUSE
+
+
+def test_a_run_counts_its_own_reasons_only() -> None:
+    fuse = DeadLetterFuse(share=1.0, window_reviews=100, run_length=2)
+    fuse.record(dead=True, reason=Reason.NOT_JSON, example="in/0/0: not JSON")
+    fuse.record(dead=False)
+    fuse.record(dead=True, reason=Reason.TEXT_BLANK, example="in/0/2: blank")
+    with pytest.raises(FuseError, match=r"all dead letters: text_blank 2 times \(last in/0/3: blank\); because of"):
+        fuse.record(dead=True, reason=Reason.TEXT_BLANK, example="in/0/3: blank")
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_a_remedy(reason: Reason) -> None:
-    with pytest.raises(FuseError, match=rf"{reason.value} \(1 of 1\): \w+"):
+    with pytest.raises(FuseError, match=rf": {reason.value} 1 time; because of {reason.value}: \w+"):
         DeadLetterFuse(share=1.0, window_reviews=10, run_length=1).record(dead=True, reason=reason)
 
 

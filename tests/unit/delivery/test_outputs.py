@@ -50,6 +50,7 @@ def test_a_prediction_is_spliced_into_the_event() -> None:
             "model": "fake@1",
             "tokens": 4,
             "truncated": True,
+            "unknown": 0.0,
             "classified_at": "2023-11-14T22:13:20.500Z",
         },
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from evaluation_parts import opened, read
 
 from worker.errors import UsageError
 from worker.evaluation.rows import NoLabel
+from worker.extras import install_command
 
 TEXTS = ["Café 🎬", "two\nlines", "fine"]
 
@@ -118,7 +120,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.parquet", text=["fine"], label=[1])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UsageError, match=r"needs pyarrow; install it with: pip install 'reviews-worker\[evaluate\]'"):
+    with pytest.raises(UsageError, match="needs pyarrow; install it with: " + re.escape(install_command("evaluate"))):
         read(path)
 
 

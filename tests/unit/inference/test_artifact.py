@@ -15,6 +15,7 @@ from albert_reference import write_tiny_artifact
 from worker.errors import ArtifactError
 from worker.inference import Artifact
 from worker.inference.artifact import BUNDLED_PATH, CONFIG, GRAPH, MANIFEST, PADDING_FREE_GRAPH, PIECES, WEIGHTS
+from worker.inference.calibration import Calibration
 from worker.inference.golden import GOLDEN
 
 
@@ -54,6 +55,36 @@ def test_a_sound_artifact_says_what_it_is(folder: Path) -> None:
     assert artifact.labels == ("neg", "pos")
     assert (artifact.precision, artifact.max_length, artifact.lower_case) == ("fp32", 16, True)
     assert artifact.model_path == folder / GRAPH
+
+
+def test_an_artifact_without_a_calibration_has_one_that_changes_nothing(folder: Path) -> None:
+    calibration = Artifact.load(folder).calibration
+    assert calibration.temperature == 1.0
+    assert calibration.readable((0.9, 0.1), unknown=1.0) == (0.9, 0.1)
+
+
+def test_a_calibration_comes_from_the_manifest(folder: Path) -> None:
+    said = {"temperature": 1.5, "prior": [0.5, 0.5], "unknown_from": 0.2, "unknown_to": 0.4}
+    _edit(folder / MANIFEST, lambda members: members.update(calibration=said))
+    assert Artifact.load(folder).calibration == Calibration(1.5, (0.5, 0.5), 0.2, 0.4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"temperature": 0},
+        {"temperature": "1"},
+        {"temperature": float("nan")},
+        {"prior": [0.5, 0.2]},
+        {"prior": [1.0]},
+        {"unknown_from": 0.6, "unknown_to": 0.6},
+        {"warmth": 1.0},
+        [1.0],
+    ],
+)
+def test_a_calibration_that_is_none_is_refused(folder: Path, wrong: object) -> None:
+    _edit(folder / MANIFEST, lambda members: members.update(calibration=wrong))
+    assert "manifest.json: calibration" in _refusal(folder)
 
 
 def test_without_a_path_it_is_the_bundled_artifact() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from worker.batching import Batch, ShapeLadder
 from worker.errors import InferenceError, OutOfMemoryError, Reason, RecordError, SessionError, Stage
 from worker.inference import BatchRunner, RetryPolicy
+from worker.inference.calibration import UNCALIBRATED, Calibration
 from worker.inference.scores import pooled
 from worker.metrics import Metrics
 from worker.records import Encoding, Entry, Part, Prediction, Record, TopicPartition, parts_of
@@ -95,6 +96,7 @@ def _runner(
     waits: Waits | None = None,
     policy: RetryPolicy | None = None,
     limits: list[int] | None = None,
+    calibration: Calibration = UNCALIBRATED,
 ) -> BatchRunner:
     return BatchRunner(
         session,
@@ -103,6 +105,7 @@ def _runner(
         policy or RetryPolicy(attempts=3, first_pause_s=1.0),
         waits or Waits(),
         labels=("neg", "pos"),
+        calibration=calibration,
         on_memory_limit=None if limits is None else limits.append,
     )
 
@@ -124,6 +127,19 @@ def test_every_entry_gets_its_own_prediction() -> None:
         assert isinstance(entry.outcome, Prediction)
         assert entry.outcome.scores == pytest.approx((1 - (3 + index) / 100, (3 + index) / 100))
         assert (entry.outcome.tokens, entry.outcome.truncated) == (3 + index, index % 2 == 1)
+
+
+def test_what_cannot_be_read_gets_the_prior_and_counts_as_its_label() -> None:
+    metrics = Metrics()
+    entries = [_entry(0, length=90), _entry(1, length=91)]
+    entries[0].encoding = Encoding(entries[0].ids, truncated=False, unknown=1.0)
+
+    _runner(FakeSession(), metrics=metrics, calibration=Calibration(prior=(0.75, 0.25))).run(Batch(entries))
+
+    outcomes = [entry.outcome for entry in entries]
+    assert [outcome.unknown for outcome in outcomes if isinstance(outcome, Prediction)] == [1.0, 0.0]
+    assert [outcome.scores[0] for outcome in outcomes if isinstance(outcome, Prediction)] == pytest.approx([0.75, 0.09])
+    assert [_value(metrics, "predictions_total", label=label) for label in ("neg", "pos")] == [1, 1]
 
 
 def test_rows_that_only_fill_up_a_shape_are_dropped() -> None:

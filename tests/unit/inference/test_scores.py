@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import InferenceError
-from worker.inference.scores import pooled, probabilities
+from worker.inference.calibration import Calibration
+from worker.inference.scores import pooled, prediction_of, probabilities
+from worker.records import Encoding
 
 
 @given(st.lists(st.lists(st.floats(-(2.0**126), 2.0**126, width=32), min_size=3, max_size=3), min_size=1, max_size=5))
@@ -33,6 +35,29 @@ def test_half_precision_logits_give_float32_probabilities() -> None:
 def test_a_logit_that_is_not_finite_is_an_inference_error(bad: float) -> None:
     with pytest.raises(InferenceError, match="not finite"):
         probabilities(np.array([[0.0, 1.0], [bad, 1.0]]))
+
+
+def test_a_temperature_above_one_makes_scores_less_sure_and_keeps_their_order() -> None:
+    logits = np.array([[1.0, 3.0, 2.0]], dtype=np.float32)
+    np.testing.assert_allclose(probabilities(logits, 2.0), probabilities(logits / 2))
+    assert (probabilities(logits, 2.0).argsort() == probabilities(logits).argsort()).all()
+    assert probabilities(logits, 2.0).max() < probabilities(logits).max()
+
+
+@pytest.mark.parametrize(("unknown", "expected"), [(0.0, 0.9), (0.3, 0.9), (0.45, 0.7), (0.6, 0.5), (1.0, 0.5)])
+def test_the_less_can_be_read_the_nearer_the_scores_are_to_the_prior(unknown: float, expected: float) -> None:
+    encoding = Encoding(np.array([2, 1, 3], dtype=np.int32), truncated=True, unknown=unknown)
+    prediction = prediction_of(encoding, [(0.9, 0.1)], Calibration(prior=(0.5, 0.5)))
+    assert prediction.scores == pytest.approx((expected, 1 - expected))
+    assert (prediction.tokens, prediction.truncated, prediction.unknown) == (3, True, unknown)
+
+
+def test_several_windows_that_cannot_be_read_give_the_prior() -> None:
+    ids = np.array([2, 1, 3], dtype=np.int32)
+    encoding = Encoding(ids, truncated=False, further=(ids,), unknown=1.0)
+    prediction = prediction_of(encoding, [(0.9, 0.1), (0.8, 0.2)], Calibration(prior=(0.25, 0.75)))
+    assert prediction.scores == pytest.approx((0.25, 0.75))
+    assert prediction.windows == 2
 
 
 WINDOWS = st.lists(

@@ -236,7 +236,7 @@ def test_a_gpu_that_cannot_be_used_is_said_once_and_the_cpu_taken(
     session = open_session(Artifact.load(tiny), SessionOptions())
     assert (session.provider, session.fell_back) == ("cpu", True)
     (record,) = caplog.records
-    assert "reviews-worker[cuda]" in record.getMessage()
+    assert "[cuda]" in record.getMessage()
     assert capfd.readouterr() == ("", "")
 
 
@@ -265,7 +265,7 @@ def test_a_gpu_that_was_asked_for_and_cannot_be_used_is_a_clear_error(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(providers, "gpu_count", lambda: 1)
-    with pytest.raises(UsageError, match=r"reviews-worker\[cuda\]"):
+    with pytest.raises(UsageError, match=r"\[cuda\]"):
         open_session(Artifact.load(tiny), SessionOptions(provider="cuda"))
 
 

@@ -9,6 +9,7 @@ import pytest
 from secured_kafka import Authority
 
 from worker.errors import ExitCode, UsageError
+from worker.extras import install_command
 from worker.security import client_options, described
 from worker.settings import Settings
 
@@ -110,7 +111,7 @@ def test_gssapi_without_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     line = fault(security_protocol="SASL_PLAINTEXT", sasl_mechanism="GSSAPI")
-    assert line == "sasl_mechanism GSSAPI needs the extra kerberos: pip install 'reviews-worker[kerberos]'"
+    assert line == f"sasl_mechanism GSSAPI needs the extra kerberos: {install_command('kerberos')}"
 
 
 def test_no_secret_is_in_what_a_client_is_made_with_nor_in_words(tmp_path: Path) -> None:

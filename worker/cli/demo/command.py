@@ -98,16 +98,17 @@ def _demo(settings: Settings, count: int, *, keep: bool) -> None:
         )
         log = Path(folder) / "worker.log"
         _say(f"starting a worker; its log is {log}")
-        with worker_process(chosen, log) as worker:
-            outcome = asyncio.run(_produce_and_watch(chosen, worker, count))
-            _summarise(outcome, worker)
-            if keep:
-                _keep(chosen, worker)
-            else:
+        try:
+            with worker_process(chosen, log) as worker:
+                outcome = asyncio.run(_produce_and_watch(chosen, worker, count))
+                _summarise(outcome, worker)
+                if keep:
+                    _keep(chosen, worker)
                 click.echo(f"to go on by hand: {how_called()} demo --keep")
-            _say("stopping the worker and Kafka")
-        if foreign:
-            asyncio.run(_delete_topics(chosen))
+                _say("stopping the worker and Kafka")
+        finally:
+            if foreign:
+                asyncio.run(_delete_topics(chosen))
 
 
 async def _produce_and_watch(settings: Settings, worker: WorkerProcess, count: int) -> Outcome:
@@ -216,10 +217,12 @@ def _keep(settings: Settings, worker: WorkerProcess) -> None:
     ):
         click.echo(f"    {line}")
     click.echo("")
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         while True:
             worker.check_alive()
             time.sleep(1)
+    finally:
+        _say("stopping the worker and Kafka")
 
 
 def _topic_variables(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from worker.cli.described import environment_of
+from worker.cli.described import described_settings, environment_of
 from worker.errors import FatalError
 from worker.settings import Settings
 
@@ -55,13 +55,20 @@ class WorkerProcess:
         return samples
 
 
+def _environment(settings: Settings) -> dict[str, str]:
+    """What is around, with these settings and no others: one that is not set must not be set by a variable."""
+    variables = {variable for setting in described_settings() for variable in setting.variables}
+    kept = {name: value for name, value in os.environ.items() if name.upper() not in variables}
+    return kept | environment_of(settings)
+
+
 @contextlib.contextmanager
 def worker_process(settings: Settings, log: Path) -> Iterator[WorkerProcess]:
     """A worker with `settings` that logs to `log`; stopped in order, and killed when that takes too long."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "worker.cli", "run"],
-            env={**os.environ, **environment_of(settings)},
+            env=_environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

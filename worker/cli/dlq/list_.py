@@ -39,7 +39,7 @@ async def _list(
     settings: Settings, reasons: tuple[str, ...], since: int | None, limit: int | None, summary: bool
 ) -> None:
     from worker.cli.dlq.reading import describe, open_letters, reading
-    from worker.cli.dlq.shown import line, members
+    from worker.cli.dlq.shown import header, line, members
     from worker.cli.dlq.summary import Summary
     from worker.delivery.replay.selection import Wanted
 
@@ -56,6 +56,8 @@ async def _list(
                     if summary:
                         continue
                     if on_terminal():
+                        if counts.total == 1:
+                            click.echo(header())
                         click.echo(line(letter, replayed=replayed))
                     else:
                         click.echo(orjson.dumps(members(letter, replayed=replayed)))

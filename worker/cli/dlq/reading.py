@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 from aiokafka.errors import KafkaError
 
-from worker.cli.kafka import PATIENCE_S, reachable_admin, started, unreachable
+from worker.cli.kafka import PATIENCE_S, patiently, reachable_admin, started, unreachable
 from worker.consumers import kafka_consumer
 from worker.delivery.replay.notes import Replayed, notes_topic
 from worker.delivery.replay.reader import Span, TopicReader
 from worker.errors import TopicError
 from worker.security import client_options, lacking
 from worker.settings import Settings
-from worker.topics import TopicDescription, missing_topics_message
+from worker.topics import TopicDescription, missing_topics_message, similar_topics_remark
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,22 @@ class DeadLetters:
     replayed: Replayed
 
 
-async def describe(settings: Settings, *names: str) -> dict[str, TopicDescription]:
-    """The dead-letter topic, the topic with the notes on it, and those of `names`; only those that exist.
+async def describe(settings: Settings, target: str | None = None) -> dict[str, TopicDescription]:
+    """The dead-letter topic, `target`, and the topic with the notes on what was replayed where there is one.
 
-    Raises `TopicError` when there is no dead-letter topic.
+    Raises `TopicError` where one of the first two is missing.
     """
     topic = settings.dead_letter_topic
+    names = [topic, notes_topic(topic), *([target] if target else [])]
     async with reachable_admin(settings) as admin:
-        found = await admin.describe([topic, notes_topic(topic), *names])
+        found = await patiently(settings, lambda: admin.describe(names))
         if topic not in found:
-            raise TopicError(missing_topics_message(settings, [topic], found.values()))
+            raise TopicError(missing_topics_message(settings, [topic], found.values(), await admin.names()))
+        if target and target not in found:
+            raise TopicError(
+                f"topic {target}, where the dead letters would go, not found at {settings.bootstrap_servers}"
+                f"{similar_topics_remark(settings, [target], await admin.names())}"
+            )
         found[topic] = replace(found[topic], id=await admin.topic_id(topic))
     return found
 
@@ -58,7 +64,7 @@ async def reading(settings: Settings, found: Mapping[str, TopicDescription]) -> 
             reader.assign({name: topic.partitions for name, topic in found.items()})
             yield reader
     except KafkaError as error:
-        raise lacking(error, "read") or unreachable(settings, error) from error
+        raise lacking(error, "read") or unreachable(settings, str(error)) from error
 
 
 async def open_letters(

@@ -15,7 +15,7 @@ import orjson
 from worker.cli.dlq.filters import filter_options
 from worker.cli.options import KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import on_terminal, printable
-from worker.errors import TopicError, UsageError
+from worker.errors import UsageError
 from worker.logs import configure_logging
 from worker.settings import Settings
 
@@ -96,8 +96,6 @@ async def _replay(settings: Settings, options: Options) -> None:
     if name in (topic, notes_topic(topic)):
         raise UsageError(f"--to {name}: dead letters cannot be replayed to where they are kept")
     found = await describe(settings, name)
-    if name not in found:
-        raise TopicError(f"topic {name}, where the dead letters would go, not found at {settings.bootstrap_servers}")
     selection = Selection(
         target=_target(found[name]),
         wanted=Wanted(frozenset(options.reasons), options.since),

@@ -14,6 +14,8 @@ from worker.events import rfc3339_ms
 from worker.records import NO_TIMESTAMP
 
 KEY_WIDTH = 24
+COLUMNS = {"position": 8, "reason": 16, "stage": 8, "read at": 20, "time": 24, "key": 12, "size": 9}
+"""Of a line for a terminal, with their usual widths."""
 FOREIGN = "unknown"
 """Shown as the reason of a record that this worker has not written."""
 
@@ -61,22 +63,28 @@ def all_members(letter: DeadLetter) -> dict[str, Any]:
 def line(letter: DeadLetter, *, replayed: bool) -> str:
     """The same as `members` on a line for a terminal, with the first characters of the value."""
     failure, record = letter.latest, letter.record
-    reason = click.style(printable(failure.reason if failure else FOREIGN), fg="red", bold=True)
     notes = [f"hops {letter.hops}"] if letter.hops else []
     notes += ["replayed"] if replayed else []
-    parts = [
+    parts = (
         f"{record.partition.partition}/{record.offset}",
-        reason,
-        printable(failure.stage) if failure else "",
-        printable(failure.source) if failure else "",
+        failure.reason if failure else FOREIGN,
+        failure.stage if failure else "",
+        failure.source if failure else "",
         time_of(letter) or "no time",
         shown(record.key, KEY_WIDTH),
         f"{len(record.value):,} B" if record.value is not None else "no value",
-        f"({', '.join(notes)})" if notes else "",
-    ]
-    text = "  ".join(part for part in parts if part)
+    )
+    cells = [f"{printable(part):<{width}}" for part, width in zip(parts, COLUMNS.values(), strict=True)]
+    cells[1] = click.style(cells[1], fg="red", bold=True)
+    text = "  ".join([*cells, *([f"({', '.join(notes)})"] if notes else [])])
     room = shutil.get_terminal_size().columns - len(click.unstyle(text)) - 2
-    return f"{text}  {shown(record.value, room)}" if room >= 8 and record.value else text
+    return f"{text}  {shown(record.value, room)}" if room >= 8 and record.value else text.rstrip()
+
+
+def header() -> str:
+    """What stands above the lines of letters."""
+    names = [f"{name:<{width}}" for name, width in COLUMNS.items()]
+    return click.style("  ".join([*names, "value"]), bold=True)
 
 
 def shown(value: bytes | None, width: int | None = None) -> str:

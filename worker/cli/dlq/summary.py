@@ -10,7 +10,7 @@ import click
 import orjson
 
 from worker.cli.dlq.shown import FOREIGN, moment
-from worker.cli.terminal import on_terminal, printable, rich_console
+from worker.cli.terminal import on_terminal, print_table, printable, rich_console
 from worker.delivery.replay.letters import DeadLetter
 from worker.records import NO_TIMESTAMP
 
@@ -72,15 +72,7 @@ class Summary:
             for line in ([*COLUMNS], *cells):
                 click.echo("\t".join(line))
             return
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(caption=self.in_words())
-        for column in COLUMNS:
-            table.add_column(column, justify="right" if column in ("count", "share", "replayed") else "left")
-        for line in cells:
-            table.add_row(*map(Text, line))
-        console.print(table)
+        print_table(console, COLUMNS, cells, to_the_right=("count", "share", "replayed"), caption=self.in_words())
 
     def in_words(self) -> str:
         """All of it on one line."""

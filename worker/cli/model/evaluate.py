@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import orjson
 
 from worker.cli.model.places import artifact_folder
 from worker.cli.model.progress import progress_bar
@@ -36,7 +37,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--skip-unlabelled", is_flag=True, help="Leave out rows without a label that the model knows.")
 @click.option("--positive-label", metavar="LABEL", help="Of two labels, whose F1 is given.  [default: the last]")
 @click.option("--limit", type=click.IntRange(min=1), help="Read only so many rows.")
-@click.option("--json", "json_path", type=_FILE, help="Write all figures here too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--figures", "json_path", type=_FILE, metavar="FILE", help="Write the JSON object here too.")
 @click.option(
     "--plot",
     type=click.Path(file_okay=False, path_type=Path),
@@ -55,6 +57,7 @@ def command(
     skip_unlabelled: bool,
     positive_label: str | None,
     limit: int | None,
+    as_json: bool,
     json_path: Path | None,
     plot: Path | None,
 ) -> None:
@@ -93,7 +96,7 @@ def command(
         if json_path is not None:
             _write_json(json_path, document(evaluation))
     finally:  # what was measured is told all the same
-        for line in lines(evaluation):
+        for line in [orjson.dumps(document(evaluation)).decode()] if as_json else lines(evaluation):
             click.echo(line)
     if plot is not None:
         from worker.evaluation.pictures import write_pictures
@@ -116,7 +119,7 @@ def _translations(spellings: Sequence[str]) -> Mapping[str, str]:
 def _check_outputs(json_path: Path | None, plot: Path | None) -> None:
     """Find out before the work, not after it, that its result has no place to go."""
     if json_path is not None and not os.access(json_path.parent, os.W_OK):
-        raise UsageError(f"--json {json_path}: the folder {json_path.parent} is not there or cannot be written to")
+        raise UsageError(f"--figures {json_path}: the folder {json_path.parent} is not there or cannot be written to")
     if plot is not None:
         from worker.evaluation.pictures import require_matplotlib
 
@@ -140,4 +143,4 @@ def _write_json(path: Path, members: Mapping[str, Any]) -> None:
         if not special:
             with contextlib.suppress(OSError):
                 unfinished.unlink()
-        raise UsageError(f"--json {path}: cannot be written ({error.strerror})") from None
+        raise UsageError(f"--figures {path}: cannot be written ({error.strerror})") from None

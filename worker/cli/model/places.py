@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-BUNDLED = "bundled"
+from worker.settings import BUNDLED
 
 
 def artifact_folder(name: str) -> Path | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from worker.errors import UsageError
+from worker.extras import install_command
 
 if TYPE_CHECKING:
     from worker.convert.checkpoint import Source
@@ -93,7 +94,7 @@ def require(module: str, extra: str) -> None:
     import importlib.util
 
     if importlib.util.find_spec(module) is None:
-        raise UsageError(f"this command needs the extra {extra}: pip install 'reviews-worker[{extra}]'")
+        raise UsageError(f"this command needs the extra {extra}: {install_command(extra)}")
 
 
 def _token(path: Path | None) -> str | None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from worker.convert.checkpoint import SourceOptions
 from worker.convert.shape import CheckpointError
+from worker.extras import install_command
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 MAIN_BRANCH = "main"
@@ -48,7 +49,7 @@ def fetch_snapshot(repository: str, options: SourceOptions, needed: Callable[[Co
         from huggingface_hub import HfApi, snapshot_download
     except ImportError:
         raise CheckpointError(
-            f"{repository}: reading a hub repository needs huggingface_hub: pip install 'reviews-worker[convert]'"
+            f"{repository}: reading a hub repository needs huggingface_hub: {install_command('convert')}"
         ) from None
     offline = options.offline or _says_yes("HF_HUB_OFFLINE") or _says_yes("TRANSFORMERS_OFFLINE")
     endpoint = os.environ.get("HF_ENDPOINT") or None

@@ -13,6 +13,7 @@ from typing import Any
 import numpy.typing as npt
 
 from worker.convert.shape import CheckpointError
+from worker.extras import install_command, pip_install
 
 OLDEST_SAFE_TORCH = (2, 6)
 """Before it a file could get around the weights-only loading (CVE-2025-32434)."""
@@ -53,12 +54,12 @@ def _torch(path: Path) -> Any:
         import torch
     except ImportError:
         raise CheckpointError(
-            f"{path}: reading it needs torch: pip install 'reviews-worker[torch]', or save the model as safetensors"
+            f"{path}: reading it needs torch (or save the model as safetensors): {install_command('torch')}"
         ) from None
     version = tuple(map(int, re.findall(r"\d+", torch.__version__)[:2]))
     if version < OLDEST_SAFE_TORCH:
         raise CheckpointError(
-            f"{path}: torch {torch.__version__} cannot read it safely: pip install -U 'reviews-worker[torch]'"
+            f"{path}: torch {torch.__version__} cannot read it safely: {pip_install()} --upgrade torch"
         )
     return torch
 

@@ -40,12 +40,3 @@ def test_wrong_arguments_are_told_before_a_broker_is_looked_for(arguments: list[
     result = runner.invoke(commands, ["dlq", *arguments, *NOWHERE])
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
-
-
-@pytest.mark.parametrize("arguments", [["list"], ["show", "0/0"], ["replay"], ["replay", "--dry-run"]])
-def test_a_broker_that_does_not_answer_is_one_error_with_its_address(arguments: list[str]) -> None:
-    result = runner.invoke(commands, ["dlq", *arguments, *NOWHERE])
-    assert (result.exit_code, result.stdout) == (5, "")
-    (error,) = result.stderr.splitlines()
-    assert error.startswith("error: ")
-    assert "127.0.0.1:1" in error

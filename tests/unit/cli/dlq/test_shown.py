@@ -9,7 +9,7 @@ import orjson
 import pytest
 from dead_letters import event, letter_of
 
-from worker.cli.dlq.shown import all_members, line, members
+from worker.cli.dlq.shown import all_members, header, line, members
 from worker.cli.dlq.summary import Summary
 from worker.delivery.replay.letters import read_letter
 from worker.errors import Reason
@@ -23,8 +23,16 @@ def test_a_line_cannot_steer_the_terminal() -> None:
     letter = letter_of(event(key=STEERING, value=STEERING * 100, headers=HEADERS, hops=1))
     text = click.unstyle(line(letter, replayed=True))
     assert text.isprintable()
-    assert text.startswith("2/17  not_utf8  decode  reviews.in/3/1207  1970-01-01T00:00:01.234Z")
+    assert text.split()[:5] == ["2/17", "not_utf8", "decode", "reviews.in/3/1207", "1970-01-01T00:00:01.234Z"]
     assert "(hops 1, replayed)" in text
+
+
+def test_what_a_line_shows_stands_below_its_name() -> None:
+    names = click.unstyle(header())
+    shown = click.unstyle(line(letter_of(event(key=b"k", value=b"{}")), replayed=False))
+    places = {"position": "2/17", "reason": "not_utf8", "stage": "decode", "read at": "reviews.in/3/1207", "time": "19"}
+    for name, value in {**places, "key": "k", "size": "2 B"}.items():
+        assert shown[names.index(name) :].startswith(value)
 
 
 def test_the_line_of_a_record_that_is_not_ours_steers_it_neither() -> None:

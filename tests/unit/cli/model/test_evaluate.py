@@ -59,7 +59,7 @@ def figures_of(path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv", "a.parquet"])
 def test_the_bundled_model_is_measured_on_every_kind_of_file(tmp_path: Path, name: str) -> None:
-    result = run("--data", write(tmp_path / name), "--json", tmp_path / "out.json")
+    result = run("--data", write(tmp_path / name), "--figures", tmp_path / "out.json")
     assert result.exit_code == 0, result.output
     figures = figures_of(tmp_path / "out.json")
     assert figures["confusion_matrix"] == {"labels": ["neg", "pos"], "true_by_predicted": [[1, 1], [1, 2]]}
@@ -98,7 +98,7 @@ def test_without_a_terminal_nothing_but_the_figures_is_printed(tmp_path: Path) -
 def test_a_model_of_ones_own_has_its_own_labels_and_macro_averages(tmp_path: Path) -> None:
     folder = write_tiny_artifact(tmp_path / "own", id2label={"0": "bad", "1": "fair", "2": "good"})
     data = write(tmp_path / "a.jsonl", [("fine", "bad"), ("fair", 1), ("so so", "2"), ("great", "GOOD")])
-    result = run(folder, "--data", data, "--json", tmp_path / "out.json")
+    result = run(folder, "--data", data, "--figures", tmp_path / "out.json")
     assert result.exit_code == 0, result.output
     figures = figures_of(tmp_path / "out.json")
     assert figures["averaging"]["method"] == "macro"
@@ -110,13 +110,13 @@ def test_fields_and_labels_may_be_called_otherwise(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("body,stars\nA superb film.,5\nAwful and dull.,1\n")
     options = ["--text-field", "body", "--label-field", "stars", "--map", "5=pos", "--map", "1=neg"]
-    result = run("--data", path, *options, "--json", tmp_path / "out.json")
+    result = run("--data", path, *options, "--figures", tmp_path / "out.json")
     assert result.exit_code == 0, result.output
     assert figures_of(tmp_path / "out.json")["eval_accuracy"] == 1.0
 
 
 def test_the_positive_label_may_be_the_first(tmp_path: Path) -> None:
-    result = run("--data", write(tmp_path / "a.jsonl"), "--positive-label", "neg", "--json", tmp_path / "out.json")
+    result = run("--data", write(tmp_path / "a.jsonl"), "--positive-label", "neg", "--figures", tmp_path / "out.json")
     assert figures_of(tmp_path / "out.json")["eval_f1"] == 0.5
     assert "those of the label 'neg'" in result.stdout
 
@@ -193,26 +193,32 @@ def test_a_missing_model_is_one_line_with_its_own_code(tmp_path: Path) -> None:
 
 def test_an_error_leaves_no_figures_behind(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    fault(run("--data", write(tmp_path / "a.jsonl", [("a secret", "mixed")]), "--json", out))
+    fault(run("--data", write(tmp_path / "a.jsonl", [("a secret", "mixed")]), "--figures", out))
     assert not out.exists()
 
 
 def test_a_place_that_cannot_be_written_to_is_found_before_the_work(tmp_path: Path) -> None:
     bad = write(tmp_path / "a.jsonl", [("a secret", "mixed")])  # an error of its own, once it is read
-    assert "--json" in fault(run("--data", bad, "--json", tmp_path / "none" / "out.json"))
+    assert "--figures" in fault(run("--data", bad, "--figures", tmp_path / "none" / "out.json"))
     assert "--plot" in fault(run("--data", bad, "--plot", bad / "plots"))
+
+
+def test_json_prints_the_figures_as_one_object(tmp_path: Path) -> None:
+    result = run("--data", write(tmp_path / "a.jsonl"), "--json", "--figures", tmp_path / "out.json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == figures_of(tmp_path / "out.json")
 
 
 def test_figures_may_go_to_a_device_and_nothing_takes_its_place(tmp_path: Path) -> None:
     link = tmp_path / "null"
     link.symlink_to("/dev/null")
-    assert run("--data", write(tmp_path / "a.jsonl"), "--json", link).exit_code == 0
+    assert run("--data", write(tmp_path / "a.jsonl"), "--figures", link).exit_code == 0
     assert link.is_symlink()
 
 
 def test_figures_that_cannot_be_written_are_printed_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "out.json.part").mkdir()
-    result = run("--data", write(tmp_path / "a.jsonl"), "--json", tmp_path / "out.json")
+    result = run("--data", write(tmp_path / "a.jsonl"), "--figures", tmp_path / "out.json")
     assert result.exit_code == ExitCode.USAGE
     assert "eval_accuracy" in result.stdout
     assert len(result.stderr.splitlines()) == 1
@@ -221,13 +227,13 @@ def test_figures_that_cannot_be_written_are_printed_all_the_same(tmp_path: Path)
 def test_without_matplotlib_the_extra_is_named_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     bad = write(tmp_path / "a.jsonl", [("a secret", "mixed")])
-    assert "'reviews-worker[evaluate]'" in fault(run("--data", bad, "--plot", tmp_path))
+    assert "'[evaluate]'" in fault(run("--data", bad, "--plot", tmp_path))
 
 
 def test_an_interrupt_prints_nothing_and_leaves_no_file(tmp_path: Path) -> None:
     data = tmp_path / "a.jsonl"
     os.mkfifo(data)
-    arguments = ["model", "evaluate", "bundled", "--data", str(data), "--json", str(tmp_path / "out.json")]
+    arguments = ["model", "evaluate", "bundled", "--data", str(data), "--figures", str(tmp_path / "out.json")]
     process = subprocess.Popen(
         [sys.executable, "-m", "worker.cli", *arguments],
         stdout=subprocess.PIPE,

@@ -17,6 +17,7 @@ from sparknlp_models import real_model
 
 from worker.cli.commands import commands
 from worker.errors import ExitCode
+from worker.extras import install_command
 from worker.inference import Artifact
 from worker.inference.artifact import MANIFEST
 
@@ -178,4 +179,4 @@ def test_a_missing_extra_is_named(artifact: Path, source: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "safetensors", None)
     result = run("verify", artifact, "--against", source)
     assert result.exit_code == ExitCode.USAGE
-    assert "pip install 'reviews-worker[convert]'" in result.output
+    assert install_command("convert") in result.output
