@@ -105,7 +105,7 @@ async def _skip(settings: Settings, place: Position, until: int | None, *, dry_r
     except (CommitFailedError, IllegalGenerationError, UnknownMemberIdError) as error:
         raise _has_members(settings) from error
     except (KafkaError, TimeoutError) as error:
-        raise unreachable(settings, error) from error
+        raise unreachable(settings, str(error)) from error
 
 
 async def _check_topic(settings: Settings, place: Position) -> None:
