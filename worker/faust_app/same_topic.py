@@ -39,16 +39,12 @@ class SameTopic:
         self._topic_ids = topic_ids
         self._starts = starts
         self._ends = ends
-        self._looked_at: dict[KafkaPartition, float] = {}
+        self._looked_at: dict[tuple[KafkaPartition, str], float] = {}
+        """When the leader of a partition last had the topic with this id."""
 
     async def others_among(self, fetched: Collection[TP]) -> Collection[TP]:
         """Those of what was fetched whose records are, or may be, of another topic than the assignment began with."""
-        now = time.monotonic()
-        due = [
-            partition
-            for partition in map(ensure_aiokafka_TP, fetched)
-            if now - self._looked_at.get(partition, -math.inf) > LOOK_INTERVAL_S
-        ]
+        due = [partition for partition in map(ensure_aiokafka_TP, fetched) if self._is_due(partition)]
         if not due and not self._topic_ids.is_mixed():
             return ()
         try:
@@ -70,7 +66,8 @@ class SameTopic:
         was_mixed = self._topic_ids.is_mixed()
         async with asyncio.timeout(LOOK_TIMEOUT_S):
             others = await self._topic_ids.look(partitions)
-        self._looked_at.update(dict.fromkeys(partitions, time.monotonic()))
+        same = [(each, self._topic_ids.known(each.topic)) for each in partitions if each not in others]
+        self._looked_at.update(dict.fromkeys(same, time.monotonic()))
         if self._topic_ids.is_mixed() and not was_mixed:
             self._tell()
             assigned = self._consumer.assignment()
@@ -79,6 +76,10 @@ class SameTopic:
                     await self._starts.begin_anew(assigned, await committed_offsets(self._consumer, assigned))
             self._consumer._coordinator.request_rejoin()
         return others
+
+    def _is_due(self, partition: KafkaPartition) -> bool:
+        looked_at = self._looked_at.get((partition, self._topic_ids.known(partition.topic)), -math.inf)
+        return time.monotonic() - looked_at > LOOK_INTERVAL_S
 
     def _tell(self) -> None:
         for topic, before in self._topic_ids.made_anew.items():

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import BrokerError
-from worker.faust_app import consumer_thread
+from worker.faust_app import consumer_thread, same_topic
 from worker.faust_app.chunks import ChunkScheduler, Fetched, to_chunk
 from worker.faust_app.consumer_thread import ConsumerThread
 from worker.faust_app.host import Host
@@ -328,6 +328,22 @@ async def test_what_was_handed_over_and_is_stored_is_not_read_again(
     assert "reviews.in/1 begins anew at 7, and was read to 9" in caplog.messages[0]
 
 
+@pytest.fixture
+def no_answer_counts_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(same_topic, "LOOK_INTERVAL_S", 0.0)
+
+
+async def test_the_id_of_a_topic_is_not_asked_again_for_each_fetch(
+    thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(same_topic, "LOOK_INTERVAL_S", 3600.0)
+    assert set(await thread._fetch_records()) == {FIRST, SECOND}
+    consumer._client.asked = lambda: pytest.fail("the answer of a moment ago counts")
+    thread._read_again()
+    assert set(await thread._fetch_records()) == {FIRST, SECOND}
+
+
+@pytest.mark.usefixtures("no_answer_counts_for_long")
 async def test_what_is_fetched_of_a_topic_that_was_made_anew_is_not_handed_over_and_the_group_begins_anew(
     thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -342,6 +358,7 @@ async def test_what_is_fetched_of_a_topic_that_was_made_anew_is_not_handed_over_
     assert "0 to 6, 1 to 9" in line
 
 
+@pytest.mark.usefixtures("no_answer_counts_for_long")
 async def test_what_a_broker_still_has_of_the_topic_before_is_not_handed_over_either(
     thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace
 ) -> None:
