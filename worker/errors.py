@@ -18,6 +18,7 @@
         ├── UsageError           wrong option or setting
         ├── ArtifactError        the model artifact is missing, altered or does not fit
         ├── TopicError           a topic is missing or may not be used
+        │   └── DamagedBatchError a part of a partition cannot be read; the running worker only sets the partition aside
         ├── UnreachableError     the broker could not be reached in the time allowed
         ├── SessionError         the session stays broken
         ├── FuseError            too many dead letters
@@ -172,6 +173,22 @@ class TopicError(FatalError):
     """A topic is missing or may not be used."""
 
     exit_code = ExitCode.TOPIC
+
+
+class DamagedBatchError(TopicError):
+    """From `offset` of a partition on nothing can be read, until behind its batch: it is damaged.
+
+    `end` is the next offset that may be readable, None where the batch does not say it.
+    """
+
+    def __init__(self, topic: str, partition: int, offset: int, end: int | None, reason: str) -> None:
+        until = "" if end is None else f", up to {end - 1}"
+        super().__init__(f"{topic}/{partition} cannot be read at offset {offset}{until}: {reason}")
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+        self.end = end
+        self.reason = reason
 
 
 class UnreachableError(FatalError):

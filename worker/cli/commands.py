@@ -17,7 +17,7 @@ from worker.errors import ExitCode, WorkerError
 from worker.exhaustion import exhausted
 from worker.security_rules import LOOPBACK
 
-COMMANDS = ("run", "demo", "predict", "produce", "consume", "topics", "dlq", "check", "model", "schema")
+COMMANDS = ("run", "demo", "predict", "produce", "consume", "topics", "dlq", "skip", "check", "model", "schema")
 """Each is the object ``command`` of a module of that name, imported only when it is asked for."""
 
 

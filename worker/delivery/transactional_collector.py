@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from worker.clock import Clock
 from worker.delivery.outcomes import Item, Outcomes
+from worker.delivery.room import PublishingRoom
 from worker.delivery.transaction_lane import TransactionLane
 from worker.delivery.transactions import NewTransactions, transactional_id
 from worker.errors import FencedError
@@ -50,6 +51,7 @@ class TransactionalCollector:
         self._metrics = metrics
         self._on_fenced = on_fenced
         self._on_failure = on_failure
+        self._room = PublishingRoom()
         self._lanes: dict[TopicPartition, TransactionLane] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._fenced_at: dict[TopicPartition, float] = {}
@@ -66,6 +68,7 @@ class TransactionalCollector:
                 self._new_transactions(partition),
                 self._outcomes,
                 self,
+                self._room,
                 interval_s=self._interval_s,
                 clock=self._clock,
                 metrics=self._metrics,

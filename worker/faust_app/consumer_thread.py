@@ -31,12 +31,14 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from worker.consumers import BoundedFetcher
 from worker.delivery.offset_metadata import OffsetMetadata
 from worker.errors import BrokerError
 from worker.faust_app.added_partitions import AddedPartitions
 from worker.faust_app.chunks import Fetched
 from worker.faust_app.clients import new_consumer
 from worker.faust_app.committed import committed_offsets, offsets_by_now
+from worker.faust_app.damaged_partitions import DamagedPartitions
 from worker.faust_app.handed_over import HandedOver
 from worker.faust_app.host import Host
 from worker.faust_app.place_in_group import PlaceInGroup
@@ -76,6 +78,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._lost_in = -1
         self._reading = 0
         self._handed_over = HandedOver()
+        self._damaged: DamagedPartitions | None = None
         self._stored: dict[TP, int] = {}
         self._storing: asyncio.Lock | None = None
         self._committing: asyncio.Task[None] | None = None
@@ -98,6 +101,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         failed = self._host.failed
         self._gaps = Gaps(consumer, failed)
+        self._damaged = DamagedPartitions(consumer)
+        fetcher: BoundedFetcher = consumer._fetcher
+        fetcher.on_damage, fetcher.max_taken_bytes = self._damaged.found, self._host.max_taken_bytes
         self._watch_topics(consumer)
         self._place = PlaceInGroup(consumer, failed)
         self._watching = [owned(self._place.watch(), "watch the place in the group", failed, ends=True)]
@@ -150,6 +156,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await self._on_worker_loop(_call(self._host.membership.closed))
         self._ending_generation = -1
         self._handed_over.clear()
+        if self._damaged is not None:
+            self._damaged.clear()
         self._stored.clear()
         await super().on_partitions_revoked(revoked)
         if self._place is not None:
@@ -249,6 +257,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if self._handed_over.begins_anew(tp, first):
                 self._begin_anew(tp, first)
                 continue
+            if self._damaged is not None:
+                self._damaged.read(driver.ensure_aiokafka_TP(tp), records[-1].offset + 1)
             follows = self._handed_over.add(tp, first, records[-1].offset + 1)
             if follows is not None and first > follows + MARKER:
                 self._gaps.look_into(driver.ensure_aiokafka_TP(tp), follows, first)
@@ -349,12 +359,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _standing(self) -> dict[TopicPartition, Standing]:
         if self._place is None:
             return {}  # it is not started
-        until = self._handed_over.until
+        until, damaged = self._handed_over.until, self._damaged
         with contextlib.suppress(KafkaError, TimeoutError):
             await self._same_topic.look(self._ensure_consumer().assignment())
-        return await standing_of(
+        standing = await standing_of(
             self._ensure_consumer(), lambda place: until(TP(*place)), read_committed=self._host.read_committed
         )
+        return damaged.seen_in(standing) if damaged else standing
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's livelock messages rest on its own bookkeeping, which is off: `Progress` watches instead."""

@@ -37,6 +37,8 @@ class Host:
     read_committed: bool
     from_beginning: bool
     exactly_once: bool
+    max_taken_bytes: int
+    """Of one fetch, in memory."""
     client_options: Mapping[str, Any]
     """How Kafka is connected to; see `worker.security`."""
     worker_loop: asyncio.AbstractEventLoop

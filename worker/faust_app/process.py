@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from worker.errors import ExitCode, FatalError, GraceExceededError, UnreachableError
 from worker.exhaustion import exhausted, listen, raise_file_limit, tell
+from worker.faust_app.allocator import give_large_blocks_back
 from worker.faust_app.ending import END_LIMIT_S, End, LastResort, on_signals
 from worker.faust_app.model import load_model
 from worker.faust_app.service import ModelLoader, WorkerService
@@ -30,6 +31,7 @@ def run_worker(settings: Settings, *, end: End, load: ModelLoader = load_model) 
     Where the orderly end takes too long, `end` is called from a thread.
     """
     raise_file_limit()
+    give_large_blocks_back()
     # Thousands of reviews are in flight at any time, none of them in a cycle: with the collector's usual threshold of
     # 700 new objects a tenth of the event loop's time goes into looking through them.
     gc.freeze()

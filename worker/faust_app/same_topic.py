@@ -7,7 +7,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -39,13 +39,13 @@ class SameTopic:
         self._topic_ids = topic_ids
         self._starts = starts
         self._ends = ends
-        self._looked_at: dict[Question, float] = {}
-        """When a broker has last said that a topic is still the same."""
+        self._looked_at: dict[tuple[Question, str], float] = {}
+        """When a broker that has answered with this id of its topic was asked."""
 
     async def others_among(self, fetched: Collection[TP]) -> Collection[TP]:
         """Those of what was fetched whose records are, or may be, of another topic than the assignment began with."""
         try:
-            due = self._due(map(ensure_aiokafka_TP, fetched))
+            due = [each for each in map(ensure_aiokafka_TP, fetched) if self._is_due(each)]
             if not due and not self._topic_ids.is_mixed():
                 return ()
             others = await self.look(due)
@@ -58,11 +58,11 @@ class SameTopic:
             await asyncio.sleep(OTHER_PAUSE_S)
         return fetched if self._topic_ids.is_mixed() else {TP(*each) for each in others}
 
-    def _due(self, partitions: Iterable[KafkaPartition]) -> list[KafkaPartition]:
-        """Those whose leader has not been asked about the topic for a while."""
-        before = time.monotonic() - LOOK_INTERVAL_S
-        question = self._topic_ids.question
-        return [each for each in partitions if self._looked_at.get(question(each), -math.inf) < before]
+    def _is_due(self, partition: KafkaPartition) -> bool:
+        """Whether its leader has not been asked about the topic for a while. Raises KafkaError."""
+        question = self._topic_ids.question(partition)
+        looked_at = self._looked_at.get((question, self._topic_ids.known(partition.topic)), -math.inf)
+        return time.monotonic() - looked_at > LOOK_INTERVAL_S
 
     async def look(self, partitions: Collection[KafkaPartition]) -> Collection[KafkaPartition]:
         """See `TopicIds.look`. Where a topic was made anew the group begins anew too, at the topic's beginning.
@@ -76,7 +76,7 @@ class SameTopic:
             others = await self._topic_ids.look(partitions)
         for other in others:
             asked.pop(self._topic_ids.question(other), None)
-        self._looked_at.update(asked)
+        self._looked_at.update({(each, self._topic_ids.known(each[1])): at for each, at in asked.items()})
         if self._topic_ids.is_mixed() and not was_mixed:
             self._tell()
             assigned = self._consumer.assignment()

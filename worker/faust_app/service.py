@@ -296,6 +296,7 @@ class WorkerService:
             self.metrics.lag,
             self.metrics.lag_in_transactions,
             self.metrics.open_transaction_seconds,
+            self.metrics.damaged_offset,
         ):
             of_partitions.clear()
         self.metrics.drain_seconds.set(0)

@@ -69,6 +69,7 @@ class Watch:
         self._letters = letters
         self._stalled: str | None = None
         self._drain_time = DrainTime()
+        self._damaged: set[TopicPartition] = set()
         self._newcomer = Newcomer(newcomer, progress, clock, on_failure)
         self._topic = topic
         self._transactions = OpenTransactions(transaction_patience_s, metrics)
@@ -137,15 +138,17 @@ class Watch:
         for partition, at in standing.items():
             submitted_until, committed = task.position(partition) or 0, task.committed(partition)
             # What was handed over and never arrived counts too: Faust may lose a chunk on its way.
-            unread = max(0, at.readable - at.position) + max(0, (at.delivered_until or 0) - submitted_until)
-            waiting += unread
+            unread, lost = max(0, at.readable - at.position), max(0, (at.delivered_until or 0) - submitted_until)
+            # What lies behind damage waits for a person: neither a new process nor more of them would help.
+            waiting += lost if at.damaged is not None else unread + lost
             # Where all is read and stored, nothing but transaction markers can lie between there and the position.
-            done = not unread and committed >= submitted_until
+            done = not unread and not lost and committed >= submitted_until
             behind = max(0, at.end - (max(committed, at.position) if done else committed))
             held = at.end - at.readable
             self._metrics.lag.labels(str(partition.partition)).set(behind)
             self._metrics.lag_in_transactions.labels(str(partition.partition)).set(held)
-            lag += max(0, behind - held)
+            self._report_damage(partition, at.damaged)
+            lag += max(0, behind - held) if at.damaged is None else 0
             committed_offsets[partition] = committed
         now = self._clock.monotonic()
         self._transactions.look(now, standing)
@@ -153,3 +156,11 @@ class Watch:
         self._totals.stand(waiting + sum(at.end - at.readable for at in standing.values()))
         if not waiting:
             self._progress.caught_up(now)
+
+    def _report_damage(self, partition: TopicPartition, offset: int | None) -> None:
+        if offset is not None:
+            self._damaged.add(partition)
+            self._metrics.damaged_offset.labels(str(partition.partition)).set(offset)
+        elif partition in self._damaged:
+            self._damaged.remove(partition)
+            self._metrics.damaged_offset.remove(str(partition.partition))

@@ -121,6 +121,26 @@ async def test_a_chunk_that_was_handed_over_and_never_arrived_is_a_standstill(wo
     assert await world.problem_after(122)
 
 
+async def test_what_lies_behind_damage_is_lag_and_no_standstill(world: World) -> None:
+    world.source.answer = {PARTITION: Standing(12, 40, 12, damaged=12)}
+    submit(world, [10, 11])
+    world.collector.acknowledge_all()
+    assert await world.problem_after(500) is None
+    number = str(PARTITION.partition)
+    assert world.metric("lag", partition=number) == 30
+    assert world.metric("damaged_offset", partition=number) == 12
+    assert world.metric("drain_seconds") == 0
+    world.stands_at(12, 40, 12)
+    await world.watch.look()
+    assert world.metric("damaged_offset", partition=number) is None
+
+
+async def test_what_is_in_flight_before_damage_must_still_move(world: World) -> None:
+    submit(world, [10, 11])
+    world.source.answer = {PARTITION: Standing(12, 40, 12, damaged=12)}
+    assert await world.problem_after(122)
+
+
 async def test_transaction_markers_at_the_end_are_no_lag(world: World) -> None:
     submit(world, [10, 11])
     world.collector.acknowledge_all()
