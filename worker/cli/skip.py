@@ -170,6 +170,7 @@ async def _fence(settings: Settings, partition: Any) -> None:
     from worker.delivery.kafka_transactions import KafkaTransactions
     from worker.delivery.offset_metadata import OffsetMetadata
     from worker.delivery.patience import persistently
+    from worker.delivery.silence import Silence
     from worker.delivery.transactions import transactional_id
     from worker.faust_app.parts import new_producer
     from worker.records import TopicPartition
@@ -183,7 +184,7 @@ async def _fence(settings: Settings, partition: Any) -> None:
     place = TopicPartition(*partition)
     identity = transactional_id(settings.group, place)
     transactions = KafkaTransactions(
-        place, settings.group, lambda: new_producer(settings, identity), nothing, no_metadata
+        place, settings.group, lambda: new_producer(settings, identity), nothing, no_metadata, Silence()
     )
     try:
         async with asyncio.timeout(FENCE_PATIENCE_S):

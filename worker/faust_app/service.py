@@ -15,6 +15,7 @@ from worker.delivery.dead_letter_log import DeadLetterLog
 from worker.delivery.kafka_transactions import KafkaTransactions
 from worker.delivery.offset_metadata import OffsetMetadata
 from worker.delivery.publisher import KafkaPublisher
+from worker.delivery.silence import Silence
 from worker.delivery.transactions import transactional_id
 from worker.errors import BrokerError, ExitCode, GraceExceededError
 from worker.exhaustion import exhausted, files_needed, raise_file_limit
@@ -71,6 +72,7 @@ class WorkerService:
         )
         self._broker = StateLog(logger, f"Kafka at {settings.bootstrap_servers}")
         self._letters = DeadLetterLog(self._clock)
+        self._silence = Silence()
         self._totals = Totals(self.metrics, settings.totals_interval_s, self._clock)
         self._topic = StateLog(logger, f"topic {settings.input_topic}", words=MISSING)
         self._stop_requested = asyncio.Event()
@@ -340,6 +342,7 @@ class WorkerService:
             lambda: new_producer(settings, identity),
             self._committed,
             self._offset_metadata,
+            self._silence,
         )
 
     async def _committed(self, partition: TopicPartition) -> int | None:

@@ -401,6 +401,7 @@ async def test_what_was_fetched_for_an_assignment_that_ends_meanwhile_is_not_tak
     assert set(await thread._fetch_records()) == {FIRST, SECOND}
 
 
+@pytest.mark.usefixtures("no_answer_counts_for_long")
 async def test_what_was_fetched_before_records_below_were_sought_comes_after_these(
     thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
