@@ -19,6 +19,7 @@ NAMED = {load.name: load for load in LOADS}
         (NAMED["headers of 100 kB"], "at_least_once"),
         (NAMED["values of 600 kB"], "exactly_once"),
         (NAMED["values of 10 kB, 100:1"], "at_least_once"),
+        (NAMED["batches of 32 MiB from little, values of 900 kB"], "at_least_once"),
     ],
     ids=lambda value: value.name if isinstance(value, Load) else value,
 )

@@ -1,4 +1,4 @@
-"""What is taken of a fetch is bounded in bytes of all that a record has, and one batch at most is unpacked."""
+"""What is taken of a fetch is bounded in bytes of all that a record has, and few batches are unpacked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from worker.consumers.batches import Batches, PartitionRecords
-from worker.consumers.bounded_fetcher import MAX_AHEAD_BYTES, BoundedFetcher
+from worker.consumers.bounded_fetcher import MAX_AHEAD_BYTES, MAX_UNPACKED, BoundedFetcher
 from worker.records import HEADER_BYTES, RECORD_BYTES, bytes_in_memory
 
 BOUND = 100_000
@@ -46,7 +46,7 @@ class Fetched(BoundedFetcher):
 
     def __init__(self) -> None:  # without a client
         self.max_taken_bytes = BOUND
-        self._unpacked = None
+        self._unpacked = {}
         self._records: OrderedDict[TopicPartition, Any] = OrderedDict()
         self._subscriptions = SimpleNamespace(is_assigned=lambda _: True)
         self._wait_consume_future = None
@@ -58,8 +58,8 @@ class Fetched(BoundedFetcher):
         result = FetchResult(partition, assignment=self.assignment, partition_records=records, backoff=0)
         self._records[partition] = result
 
-    def take(self) -> dict[TopicPartition, list[Any]]:
-        return self._take(None, None)
+    def take(self, *wanted: TopicPartition) -> dict[TopicPartition, list[Any]]:
+        return self._take(wanted, None)
 
     @property
     def unpacked(self) -> list[TopicPartition]:
@@ -108,6 +108,22 @@ def test_a_batch_is_handed_over_to_its_end_before_another_one_is_unpacked() -> N
         order += [place for place, records in taken.items() for _ in records]
         assert len(fetched.unpacked) <= 1
     assert order == [place for place in PLACES for _ in range(12)]
+
+
+def test_few_batches_are_unpacked_whatever_is_asked_for_and_all_records_come_in_order() -> None:
+    fetched = Fetched()
+    places = [TopicPartition("in", number) for number in range(5)]
+    for place in places:
+        fetched.bring(place, batch(*[(b"k", b"v" * 10_000, [])] * 60))
+    offsets: dict[TopicPartition, list[int]] = {place: [] for place in places}
+    most = 0
+    while fetched._records:
+        for wanted in places:  # as when the queue of each is full in turn
+            for place, records in fetched.take(wanted).items():
+                offsets[place] += [record.offset for record in records]
+            most = max(most, len(fetched.unpacked))
+    assert most == MAX_UNPACKED
+    assert all(seen == list(range(60)) for seen in offsets.values())
 
 
 def test_an_unpacked_batch_is_let_go_with_its_last_record() -> None:

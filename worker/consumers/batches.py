@@ -36,7 +36,7 @@ class Batches:
         self.batch_base, self.batch_end = -1, -1
         """Its first offset, and the next one after its last."""
         self._offset = offset
-        self._default_batch = default_batch
+        self.default_batch = default_batch
         self._next_at = 0
 
     def size_in_bytes(self) -> int:
@@ -64,7 +64,7 @@ class Batches:
     def _batch(self, start: int, end: int) -> Any:
         of_batch = memoryview(self.data)[start:end]
         magic = of_batch[_MAGIC_AT]
-        return self._default_batch(of_batch) if magic >= 2 else LegacyRecordBatch(of_batch, magic)
+        return self.default_batch(of_batch) if magic >= 2 else LegacyRecordBatch(of_batch, magic)
 
     def _end_of(self, start: int) -> int | None:
         """Where the batch at `start` ends; None when it is not all there."""
@@ -100,9 +100,7 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
                 return self._stopped_by(error)
         except Exception as error:  # whatever a library says of bytes that it cannot unpack
             return self._stopped_by(error)
-        # Whoever sent what was aborted is known up to here, so what is read must not be gone through again.
-        self._records = Batches(self._records.data, self.next_fetch_offset, AnyNamesBatch)
-        self._records_iterator = self._unpack_records()
+        self._go_on_with(AnyNamesBatch)
         return next(self)
 
     @property
@@ -114,6 +112,16 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
         """Keep no unpacked batch whose last record was given."""
         if self._records_iterator is not None and not self.holds_unpacked:
             self._records_iterator = self._unpack_records()
+
+    def pack(self) -> None:
+        """Keep no unpacked batch, though it is only partly read: it is unpacked once more when its turn comes."""
+        if self.holds_unpacked:
+            self._go_on_with(self._records.default_batch)
+
+    def _go_on_with(self, default_batch: Any) -> None:
+        # Whoever sent what was aborted is known up to here, so what is read must not be gone through again.
+        self._records = Batches(self._records.data, self.next_fetch_offset, default_batch)
+        self._records_iterator = self._unpack_records()
 
     def _stopped_by(self, error: Exception) -> Any:
         self._records_iterator = None

@@ -20,10 +20,12 @@ MAX_TAKEN_BYTES = 2 * 1024 * 1024
 """What is handed over at once, in memory; one record may be larger."""
 MAX_AHEAD_BYTES = 8 * 1024 * 1024
 """With so much fetched and not handed over, as it came from the brokers, nothing more is asked for."""
+MAX_UNPACKED = 2
+"""Partitions with a batch that is unpacked and only partly handed over: whoever asks may want others next."""
 
 
 class BoundedFetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka has no types
-    """Fetches ahead no more than fits; unpacks one batch at a time, and no further than what is handed over."""
+    """Fetches ahead no more than fits; unpacks few batches at a time, and no further than what is handed over."""
 
     on_damage: Callable[[DamagedBatchError], None] | None = None
     """Is told of damage instead of whoever reads, who then gets what is left of the other partitions."""
@@ -33,8 +35,8 @@ class BoundedFetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka has no 
     def __init__(self, client: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(_Client(client, self._heard), *args, **kwargs)
         self._answers = Answers(read_committed=self._isolation_level == fetcher.READ_COMMITTED)
-        self._unpacked: KafkaPartition | None = None
-        """The partition of which a batch is unpacked and only partly handed over."""
+        self._unpacked: dict[KafkaPartition, PartitionRecords] = {}
+        """What holds a batch that is unpacked and only partly handed over, the oldest first."""
 
     async def fetched_records(
         self, partitions: Any, timeout: float = 0, max_records: int | None = None
@@ -89,11 +91,8 @@ class BoundedFetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka has no 
 
     def _in_turn(self) -> Iterator[KafkaPartition]:
         """Those with something fetched, as it came; first what is unpacked, so that no other has to be as well."""
-        waiting = list(self._records)
-        first, self._unpacked = self._unpacked, None
-        if first in self._records:
-            yield first
-        yield from (partition for partition in waiting if partition != first)
+        first = [partition for partition in self._unpacked if partition in self._records]
+        yield from (*first, *(partition for partition in list(self._records) if partition not in first))
 
     def _records_of(self, result: Any, most_records: int | None, most_bytes: int) -> tuple[list[Any], int]:
         """Records until one of the bounds is reached, and their bytes; raises DamagedBatchError when there is none."""
@@ -102,6 +101,7 @@ class BoundedFetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka has no 
         if not result.check_assignment(result._topic_partition) or not result.has_more():
             return taken, size_bytes
         records: PartitionRecords = result._partition_records
+        self._make_room_for(result._topic_partition, records)
         more = False
         try:
             for record in records:
@@ -117,13 +117,28 @@ class BoundedFetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka has no 
             result._update_position()
             if more:
                 records.let_go()
-                self._unpacked = result._topic_partition if records.holds_unpacked else None
+                if records.holds_unpacked:
+                    self._unpacked.setdefault(result._topic_partition, records)
             else:
                 result._partition_records = None
         return taken, size_bytes
 
+    def _make_room_for(self, partition: KafkaPartition, records: PartitionRecords) -> None:
+        """Keep so few unpacked that these may be as well: those of longest ago are packed."""
+        for held in [held for held, of_held in self._unpacked.items() if not self._still_unpacked(held, of_held)]:
+            del self._unpacked[held]
+        if self._unpacked.get(partition) is records:
+            return
+        while len(self._unpacked) >= MAX_UNPACKED:
+            self._unpacked.pop(next(iter(self._unpacked))).pack()
+
+    def _still_unpacked(self, partition: KafkaPartition, records: PartitionRecords) -> bool:
+        result = self._records.get(partition)
+        return getattr(result, "_partition_records", None) is records and records.holds_unpacked
+
     def _forget(self, partition: KafkaPartition) -> None:
         del self._records[partition]
+        self._unpacked.pop(partition, None)
         self._notify(self._wait_consume_future)
 
     def _report(self, error: DamagedBatchError) -> None:
