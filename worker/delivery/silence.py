@@ -11,6 +11,7 @@ from typing import Any
 
 from worker.logs import StateLog
 from worker.records import TopicPartition
+from worker.tasks import owned
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,12 @@ class Silence:
 
         With `topics_only` nothing is said where the client finds nothing amiss with the topics.
         """
-        timer = asyncio.get_running_loop().call_later(SILENCE_S, self._look, client, places, topics_only)
+        looking: list[asyncio.Task[None]] = []
+
+        def look() -> None:  # nearly always called off: a task for each group would cost more
+            looking.append(owned(self._look(client, places, topics_only), "look at silent topics", _note, ends=True))
+
+        timer = asyncio.get_running_loop().call_later(SILENCE_S, look)
         try:
             yield
         except asyncio.CancelledError:
@@ -42,6 +48,8 @@ class Silence:
             raise
         finally:
             timer.cancel()
+            for task in looking:
+                task.cancel()
 
     def failed(self, place: TopicPartition, reason: str) -> None:
         """`place` does not take outputs for `reason`."""
@@ -64,11 +72,19 @@ class Silence:
         for place in places:
             self._failing[place.topic].discard(place.partition)
 
-    def _look(self, client: Any, places: Collection[TopicPartition], topics_only: bool) -> None:
+    async def _look(self, client: Any, places: Collection[TopicPartition], topics_only: bool) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SILENCE_S):
+                # A coordinator that does not know a topic is asked again and again, and nobody looks for the topic.
+                await client.force_metadata_update()
         for place in places:
             reason = _reason(client.cluster, place)
             if reason or not topics_only:
                 self.failed(place, reason or f"no answer for {SILENCE_S:g} s")
+
+
+def _note(error: BaseException) -> None:
+    logger.error("why a topic takes no outputs could not be learnt: %r", error)
 
 
 def _reason(cluster: Any, place: TopicPartition) -> str:

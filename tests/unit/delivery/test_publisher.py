@@ -58,6 +58,9 @@ class FakeClient:
     def partitions_for_topic(self, topic: str) -> set[int] | None:
         return None if topic in self._factory.missing_topics else {0, 1}
 
+    async def force_metadata_update(self) -> None:
+        """It knows everything."""
+
     def leader_for_partition(self, partition: TopicPartition) -> int:
         return -1 if partition in self._factory.without_leader else 1
 
