@@ -70,7 +70,7 @@ def reach_this_machine_directly(environment: MutableMapping[str, str]) -> None:
 
 
 def main() -> None:
-    """Entry point of the console script ``reviews-worker``."""
+    """Run the command that the command line names."""
     reach_this_machine_directly(os.environ)
     try:
         commands(prog_name="reviews-worker")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 import orjson
 
+from worker.cli.interrupts import run_async
 from worker.cli.lines import binary_stdin, in_groups_async, names_a_file
 from worker.cli.options import KAFKA_OPTIONS, TOPIC_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import rich_console
@@ -73,12 +74,12 @@ def command(context: click.Context, source: str | None, text: str | None, wait_s
         if wait_s is not None:
             from worker.cli.consume import show_review
 
-            show_review(asyncio.run(_send_through(settings, event, wait_s)), settings)
+            show_review(run_async(_send_through(settings, event, wait_s)), settings)
             return
-        count = asyncio.run(_produce(settings, iter([(None, event)])))
+        count = run_async(_produce(settings, iter([(None, event)])))
     else:
         with _open(str(source)) as (lines, advance):
-            count = asyncio.run(_produce(settings, _events(lines, str(source), advance)))
+            count = run_async(_produce(settings, _events(lines, str(source), advance)))
     click.echo(f"produced {count} event{'' if count == 1 else 's'} to {settings.input_topic}", err=True)
 
 
