@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
-from worker.cli.called import how_called
+from worker.called import how_called
 from worker.cli.demo.display import Show, Shown, review_display
 from worker.cli.demo.events import BROKEN_EVENTS, built_in_reviews, reviews
 from worker.cli.demo.process import WorkerProcess, worker_process
