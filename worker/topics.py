@@ -11,6 +11,7 @@ import contextlib
 import difflib
 import logging
 import re
+import shlex
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError, for_code
 from aiokafka.protocol.metadata import MetadataRequest
 
+from worker.called import how_called
 from worker.clock import Clock, SystemClock
 from worker.errors import BrokerError, TopicError, UnreachableError, UsageError
 from worker.logs import StateLog
@@ -285,8 +287,24 @@ def missing_topics_message(
     commands = " && ".join(spec.command for spec in topic_specs(settings, existing) if spec.name in missing)
     return (
         f"{noun} {', '.join(missing)} not found at {settings.bootstrap_servers}"
-        f"{similar_topics_remark(settings, missing, names)}; create {them} with `reviews-worker topics --create`, or"
+        f"{similar_topics_remark(settings, missing, names)}; create {them} with `{_creating(settings)}`, or"
         f" let the worker do it (create_topics), or: {commands}"
+    )
+
+
+def _creating(settings: Settings) -> str:
+    """The command of this program that creates the topics, wherever it is run here."""
+    names = ("bootstrap_servers", "input_topic", "output_topic", "dead_letter_topic")
+    options = {name: str(getattr(settings, name)) for name in names}
+    return " ".join(
+        [
+            f"{how_called()} topics --create",
+            *(
+                f"--{name.replace('_', '-')} {shlex.quote(value)}"
+                for name, value in options.items()
+                if value != Settings.model_fields[name].default
+            ),
+        ]
     )
 
 

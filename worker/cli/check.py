@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import click
 
+from worker.cli.interrupts import run_async
 from worker.cli.options import SettingsCommand, read_settings, setting_options
 from worker.errors import BrokerError, ExitCode, UsageError, WorkerError
 from worker.logs import configure_logging
@@ -99,7 +100,7 @@ def _broker(settings: Settings) -> str:
         async with reachable_admin(settings) as admin:
             return await admin.broker_count()
 
-    count = asyncio.run(ask())
+    count = run_async(ask())
     return f"{settings.bootstrap_servers} answers; the cluster has {count} broker{'' if count == 1 else 's'}"
 
 
@@ -115,7 +116,7 @@ def _group(settings: Settings) -> str:
                 await asyncio.sleep(GROUP_PAUSE_S)
             await admin.check_group()
 
-    asyncio.run(ask())
+    run_async(ask())
     return f"{settings.group} may be joined, with a session of {settings.session_timeout_s:g} s"
 
 
@@ -130,7 +131,7 @@ def _topics(settings: Settings) -> str:
         async with reachable_admin(settings) as admin:
             return await admin.describe(names), await admin.names()
 
-    found, all_names = asyncio.run(ask())
+    found, all_names = run_async(ask())
     missing = [name for name in names if name not in found]
     if missing and not settings.create_topics:
         raise TopicError(missing_topics_message(settings, missing, found.values(), all_names))
@@ -153,7 +154,7 @@ def _files(settings: Settings) -> str:
             (source, *_) = topic_specs(settings, found.values())
             return source.partitions, await admin.broker_count()
 
-    partitions, brokers = asyncio.run(ask())
+    partitions, brokers = run_async(ask())
     needed = files_needed(partitions, brokers, exactly_once=settings.exactly_once)
     limit = raise_file_limit()
     if needed > limit:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from worker.called import how_called
 from worker.cli.ending import end_process, say
 from worker.cli.errors import exit_code
 from worker.cli.groups import SuggestingGroup
@@ -70,10 +71,10 @@ def reach_this_machine_directly(environment: MutableMapping[str, str]) -> None:
 
 
 def main() -> None:
-    """Entry point of the console script ``reviews-worker``."""
+    """Run the command that the command line names."""
     reach_this_machine_directly(os.environ)
     try:
-        commands(prog_name="reviews-worker")
+        commands(prog_name=how_called())
     except SystemExit as end:
         if (
             end.code == ExitCode.KILLED

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import orjson
 
+from worker.cli.interrupts import run_async
 from worker.cli.options import KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.positions import Position, read_position
 from worker.cli.terminal import on_terminal
@@ -61,7 +62,7 @@ def command(context: click.Context, position: str, until: int | None, dry_run: b
     """
     settings = read_settings(context)
     configure_logging("CRITICAL", "human")
-    skip = asyncio.run(_skip(settings, read_position(position, settings.input_topic), until, dry_run=dry_run))
+    skip = run_async(_skip(settings, read_position(position, settings.input_topic), until, dry_run=dry_run))
     if not on_terminal():
         click.echo(orjson.dumps({**skip._asdict(), "offsets": skip.until - skip.first, "dry_run": dry_run}))
         return

@@ -15,6 +15,7 @@ from typing import Any
 from aiokafka.errors import IllegalStateError
 from aiokafka.structs import TopicPartition as KafkaPartition
 
+from worker.called import how_called
 from worker.errors import DamagedBatchError
 from worker.faust_app.standing import Standing
 from worker.records import TopicPartition
@@ -92,7 +93,8 @@ def _tell(error: DamagedBatchError) -> None:
     place = f"{error.topic}/{error.partition}/{error.offset}"
     logger.error(
         "%s; this partition waits and is tried again, the others go on. If it stays so: stop the workers of the group"
-        " and run `reviews-worker skip %s`",
+        " and run `%s skip %s`",
         error,
+        how_called(),
         place,
     )

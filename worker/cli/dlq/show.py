@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import click
 import orjson
 
+from worker.cli.interrupts import run_async
 from worker.cli.options import KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.positions import read_position
 from worker.cli.terminal import on_terminal, printable
@@ -37,7 +37,7 @@ def command(context: click.Context, position: str, raw: bool) -> None:
     place = read_position(position, settings.dead_letter_topic)
     if place.topic != settings.dead_letter_topic:
         raise UsageError(f"{position} is not on {settings.dead_letter_topic}; give --dead-letter-topic {place.topic}")
-    letter, notes = asyncio.run(_find(settings, place.partition, place.offset))
+    letter, notes = run_async(_find(settings, place.partition, place.offset))
     if raw:
         if letter.record.value is None:
             click.echo("it has no value", err=True)
