@@ -69,6 +69,17 @@ def files_needed(partitions: int, brokers: int, *, exactly_once: bool) -> int:
     return OWN_FILES + 4 * brokers + (2 * partitions * brokers if exactly_once else 0)
 
 
+def check_files(partitions: int, brokers: int, *, exactly_once: bool) -> str:
+    """What a worker with all `partitions` needs, and may open; raises ExhaustedError where that is not enough."""
+    needed, limit = files_needed(partitions, brokers, exactly_once=exactly_once), raise_file_limit()
+    if needed > limit:
+        raise ExhaustedError(
+            f"a worker with all {partitions} partitions needs up to {needed} files and connections, and may open"
+            f" {limit}; raise the limit (ulimit -n, LimitNOFILE=, nofile of the container), or run more workers"
+        )
+    return f"up to {needed} files and connections for all {partitions} partitions, {limit} are allowed"
+
+
 def _used_up(error: BaseException) -> str | None:
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
         return (

@@ -178,6 +178,12 @@ class Metrics:
         )
         self.model = self._gauge("model", "1 for the model in use.", ["name", "version", "precision"])
 
+    def forget_partitions(self) -> None:
+        """The assignment is over: nothing is said of its partitions any more."""
+        for of_partitions in (self.lag, self.lag_in_transactions, self.open_transaction_seconds, self.damaged_offset):
+            of_partitions.clear()
+        self.drain_seconds.set(0)
+
     def _counter(self, name: str, text: str, label: str = "", known: Sequence[str] = ()) -> Counter:
         counter = Counter(f"reviews_worker_{name}", text, [label] if label else (), registry=self.registry)
         for value in known:

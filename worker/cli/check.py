@@ -144,8 +144,7 @@ def _topics(settings: Settings) -> str:
 
 def _files(settings: Settings) -> str:
     from worker.cli.kafka import reachable_admin
-    from worker.errors import ExhaustedError
-    from worker.exhaustion import files_needed, raise_file_limit
+    from worker.exhaustion import check_files
     from worker.topic_specs import topic_specs
 
     async def ask() -> tuple[int, int]:
@@ -155,14 +154,7 @@ def _files(settings: Settings) -> str:
             return source.partitions, await admin.broker_count()
 
     partitions, brokers = run_async(ask())
-    needed = files_needed(partitions, brokers, exactly_once=settings.exactly_once)
-    limit = raise_file_limit()
-    if needed > limit:
-        raise ExhaustedError(
-            f"a worker with all {partitions} partitions needs up to {needed} files and connections, and may open"
-            f" {limit}; raise the limit (ulimit -n, LimitNOFILE=, nofile of the container)"
-        )
-    return f"up to {needed} files and connections for all {partitions} partitions, {limit} are allowed"
+    return check_files(partitions, brokers, exactly_once=settings.exactly_once)
 
 
 def _artifact(settings: Settings) -> str:

@@ -17,16 +17,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
-from aiokafka.errors import (
-    CommitFailedError,
-    IllegalGenerationError,
-    IllegalStateError,
-    KafkaError,
-    RebalanceInProgressError,
-    TopicAuthorizationFailedError,
-    UnknownMemberIdError,
-)
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.errors import IllegalStateError, KafkaError, TopicAuthorizationFailedError
 from aiokafka.structs import TopicPartition as KafkaPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -45,6 +36,7 @@ from worker.faust_app.place_in_group import PlaceInGroup
 from worker.faust_app.same_topic import SameTopic
 from worker.faust_app.standing import Standing, standing_of
 from worker.faust_app.start_offsets import Gaps, Starts
+from worker.faust_app.stored_offsets import ANSWER_TIMEOUT_S, STALE, StoredOffsets
 from worker.faust_app.topic_ids import TopicIds
 from worker.records import TopicPartition
 from worker.security import lacking
@@ -53,13 +45,11 @@ from worker.tasks import owned, watched
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-ANSWER_TIMEOUT_S = 10.0
 BEGINNING_PATIENCE_S = 2.0
 STOP_TIMEOUT_S = 5.0
 RETRY_PAUSE_S = 0.5
 MARKER = 1
 """The end of a transaction takes an offset: a gap of one is not worth a question."""
-STALE = (CommitFailedError, IllegalGenerationError, IllegalStateError, RebalanceInProgressError, UnknownMemberIdError)
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -79,9 +69,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._reading = 0
         self._handed_over = HandedOver()
         self._damaged: DamagedPartitions | None = None
-        self._stored: dict[TP, int] = {}
-        self._storing: asyncio.Lock | None = None
-        self._committing: asyncio.Task[None] | None = None
+        self._stored = StoredOffsets(self._ensure_consumer, self.offset_metadata)
         self._beginning: asyncio.Task[None] | None = None
         self._place: PlaceInGroup | None = None
         self._watching: list[asyncio.Task[None]] = []
@@ -158,7 +146,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._handed_over.clear()
         if self._damaged is not None:
             self._damaged.clear()
-        self._stored.clear()
+        self._stored.offsets.clear()
         await super().on_partitions_revoked(revoked)
         if self._place is not None:
             await self._place.check()
@@ -295,7 +283,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _read_again(self) -> None:
         self._reading += 1
-        for partition, offset in self._handed_over.seek_back(self._stored).items():
+        stored = {TP(*partition): offset for partition, offset in self._stored.offsets.items()}
+        for partition, offset in self._handed_over.seek_back(stored).items():
             self._seek_back(TP(*partition), offset)
 
     def _seek_back(self, tp: TP, offset: int) -> None:
@@ -308,44 +297,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return bool(await self.call_thread(self._store, offsets, generation))
 
     async def _store(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
-        if self._storing is None:
-            self._storing = asyncio.Lock()
-        async with self._storing:
-            # While an assignment is being revoked the number has moved on, and its commits are still ours to make.
-            if generation not in (self.generation, self._ending_generation) or self._topic_ids.is_mixed(generation):
-                return False
-            fresh = {
-                KafkaPartition(*partition): OffsetAndMetadata(offset, str(self.offset_metadata(partition)))
-                for partition, offset in offsets.items()
-                if offset > self._stored.get(TP(*partition), -1)
-            }
-            if not fresh:
-                return True
-            try:
-                await self._commit_one(fresh)
-            except STALE as error:
-                logger.debug("commit refused, the assignment is over: %s", error)
-                return False
-            except KafkaError as error:
-                raise BrokerError(str(error) or type(error).__name__) from error
-            self._stored.update({TP(*partition): offset for partition, offset in offsets.items()})
-            return True
-
-    async def _commit_one(self, offsets: Mapping[KafkaPartition, OffsetAndMetadata]) -> None:
-        """One commit at a time. aiokafka waits for a coordinator for ever: what it has begun goes on, unwatched."""
-        if self._committing is not None:
-            with contextlib.suppress(KafkaError):
-                await self._answered(self._committing)
-        self._committing = asyncio.create_task(self._ensure_consumer().commit(offsets))
-        self._committing.add_done_callback(lambda commit: commit.cancelled() or commit.exception())  # who waits may go
-        await self._answered(self._committing)
-
-    async def _answered(self, commit: asyncio.Task[None]) -> None:
-        await asyncio.wait({commit}, timeout=ANSWER_TIMEOUT_S)
-        if not commit.done():
-            raise BrokerError(f"no answer for {ANSWER_TIMEOUT_S:g} s")
-        self._committing = None
-        commit.result()
+        # While an assignment is being revoked the number has moved on, and its commits are still ours to make.
+        return await self._stored.store(
+            offsets,
+            lambda: (
+                generation in (self.generation, self._ending_generation) and not self._topic_ids.is_mixed(generation)
+            ),
+        )
 
     async def standing(self) -> dict[TopicPartition, Standing]:
         """How far each assigned partition is read and how far it goes; may be called from the worker's loop.

@@ -17,12 +17,13 @@ from worker.delivery.offset_metadata import OffsetMetadata
 from worker.delivery.publisher import KafkaPublisher
 from worker.delivery.silence import Silence
 from worker.delivery.transactions import transactional_id
-from worker.errors import BrokerError, ExitCode, GraceExceededError
-from worker.exhaustion import exhausted, files_needed, raise_file_limit
+from worker.errors import BrokerError, ExhaustedError, ExitCode, GraceExceededError
+from worker.exhaustion import check_files, exhausted
 from worker.faust_app.app import FaustApp, build_app
 from worker.faust_app.model import Model, load_model
 from worker.faust_app.newcomer import newcomer_is_answered
 from worker.faust_app.parts import Parts, Surroundings, build_pipeline, new_producer
+from worker.faust_app.readiness import readiness_problem
 from worker.faust_app.stacks import all_stacks
 from worker.faust_app.totals import Totals
 from worker.faust_app.watch import Watch
@@ -35,7 +36,6 @@ from worker.records import TopicPartition
 from worker.security import described
 from worker.settings import Settings
 from worker.tasks import owned
-from worker.topic_specs import TopicLayout
 from worker.topics import ensure_topics
 from worker.tracing import Tracing, open_tracing
 
@@ -57,14 +57,11 @@ class WorkerService:
         self._load = load
         self._clock = SystemClock()
         self.metrics = Metrics()
-        self.metrics.info.labels(
-            version("reviews-worker"),
-            settings.group,
-            settings.input_topic,
-            settings.output_topic,
-            settings.dead_letter_topic,
-            settings.processing_guarantee,
-        ).set(1)
+        topics = settings.input_topic, settings.output_topic, settings.dead_letter_topic
+        info = self.metrics.info.labels(
+            version("reviews-worker"), settings.group, *topics, settings.processing_guarantee
+        )
+        info.set(1)
         self._progress = Progress(
             settings.stall_timeout_s,
             settings.rebalance_timeout_s,
@@ -129,7 +126,10 @@ class WorkerService:
         logger.info("model %s is warm on %s", self._model.identity, self._model.provider)
         logger.info("connecting to Kafka at %s: %s", settings.bootstrap_servers, described(settings))
         layout = await ensure_topics(settings)
-        self._warn_of_few_files(layout)
+        try:
+            check_files(layout.input_partitions, layout.brokers, exactly_once=settings.exactly_once)
+        except ExhaustedError as error:
+            logger.warning("%s; when it is not enough this one ends with exit code %d", error, error.exit_code)
         self._publisher = KafkaPublisher(lambda: new_producer(settings), self.metrics)
         if not settings.exactly_once:
             await self._publisher.start()
@@ -153,19 +153,6 @@ class WorkerService:
         self._watching.append(owned(self._until_crashed(self._app), "Faust", self._fail))
         await self._app.start()
         logger.info("classifying %s into %s as group %s", settings.input_topic, settings.output_topic, settings.group)
-
-    def _warn_of_few_files(self, layout: TopicLayout) -> None:
-        exactly_once = self._settings.exactly_once
-        needed = files_needed(layout.input_partitions, layout.brokers, exactly_once=exactly_once)
-        if needed > (limit := raise_file_limit()):
-            logger.warning(
-                "with all %d partitions this worker needs up to %d files and connections, and may open %d; it ends "
-                "with exit code %d when that is not enough: raise the limit (ulimit -n), or run more workers",
-                layout.input_partitions,
-                needed,
-                limit,
-                ExitCode.EXHAUSTED,
-            )
 
     async def _until_crashed(self, app: FaustApp) -> None:
         await app.wait_until_stopped()
@@ -296,14 +283,7 @@ class WorkerService:
         if self._parts:
             self._parts.pipeline.closed()
             self._parts.collector.retire()
-        for of_partitions in (
-            self.metrics.lag,
-            self.metrics.lag_in_transactions,
-            self.metrics.open_transaction_seconds,
-            self.metrics.damaged_offset,
-        ):
-            of_partitions.clear()
-        self.metrics.drain_seconds.set(0)
+        self.metrics.forget_partitions()
 
     async def take_over(self, partitions: Collection[TopicPartition]) -> None:
         """See `worker.faust_app.host.Membership`. An error stops the worker."""
@@ -368,15 +348,5 @@ class WorkerService:
         return [problem] if problem else []
 
     def _readiness_problems(self) -> list[str]:
-        pipeline = self._parts.pipeline if self._parts else None
-        if self._model is None:
-            return ["the model is not warm yet"]
-        if self._app is None or pipeline is None:
-            return ["the broker has not answered yet"]
-        if not pipeline.lifecycle.accepts_input:
-            return ["the worker is stopping"]
-        if self._broker.is_away or self._topic.is_away:
-            return ["the broker does not answer" if self._broker.is_away else "the input topic is missing"]
-        if pipeline.task is None or pipeline.task.closed:
-            return ["no partitions are assigned yet"]
-        return []
+        problem = readiness_problem(self._model, self._app, self._parts, self._broker, self._topic)
+        return [problem] if problem else []
