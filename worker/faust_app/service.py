@@ -42,9 +42,7 @@ from worker.tracing import Tracing, open_tracing
 logger = logging.getLogger(__name__)
 
 ModelLoader = Callable[[Settings, Metrics], Model]
-REVOCATION_FLUSH_S = 3.0
-LAST_COMMIT_S = 3.0
-LAST_SPANS_S = 3.0
+REVOCATION_FLUSH_S = LAST_COMMIT_S = LAST_SPANS_S = 3.0
 STOP_TIMEOUT_S = 10.0
 MISSING = ("is missing", "has been missing", "is there again")
 
@@ -57,11 +55,8 @@ class WorkerService:
         self._load = load
         self._clock = SystemClock()
         self.metrics = Metrics()
-        topics = settings.input_topic, settings.output_topic, settings.dead_letter_topic
-        info = self.metrics.info.labels(
-            version("reviews-worker"), settings.group, *topics, settings.processing_guarantee
-        )
-        info.set(1)
+        names = settings.group, settings.input_topic, settings.output_topic, settings.dead_letter_topic
+        self.metrics.info.labels(version("reviews-worker"), *names, settings.processing_guarantee).set(1)
         self._progress = Progress(
             settings.stall_timeout_s,
             settings.rebalance_timeout_s,
