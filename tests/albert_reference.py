@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
-from worker.convert.artifact_writer import ArtifactDescription, write_artifact
-from worker.convert.checkpoint import Checkpoint, Provenance
-from worker.convert.reference import NumpyReference, softmax
-from worker.convert.shape import AlbertShape
-from worker.convert.sources.folder import read_folder
 from worker.inference.artifact import BUNDLED_PATH, PIECES
+from worker.modelkit.convert.artifact_writer import ArtifactDescription, write_artifact
+from worker.modelkit.convert.checkpoint import Checkpoint, Provenance
+from worker.modelkit.convert.reference import NumpyReference, softmax
+from worker.modelkit.convert.shape import AlbertShape
+from worker.modelkit.convert.sources.folder import read_folder
 
 __all__ = [
     "TINY",
@@ -82,7 +82,7 @@ def write_tiny_artifact(path: Path, precision: str = "fp32", seed: int = 0, **ov
 def reference_logits(shape: AlbertShape, weights: dict[str, Array], ids: Array, lengths: Array) -> Array:
     """Logits in float64, ``[rows, labels]``; every layer in full, every row on its own and without padding.
 
-    `worker.convert.reference` is tested against transformers.
+    `worker.modelkit.convert.reference` is tested against transformers.
     """
     checkpoint = Checkpoint({}, shape, weights, b"", True, shape.max_position_embeddings, Provenance("numpy", "here"))
     reference = NumpyReference(checkpoint)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from kafka_tools import Message
 
 from worker.delivery.dead_letters import dead_letter
-from worker.delivery.replay.letters import HOPS_HEADER, DeadLetter, read_letter
 from worker.errors import Reason, RecordError, Stage
 from worker.records import Headers, Record, TopicPartition
+from worker.replay.letters import HOPS_HEADER, DeadLetter, read_letter
 
 TOPIC = "reviews.dlq"
 

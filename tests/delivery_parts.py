@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fakes import FakeBroker
+from fakes.transactions import FakeTransactions, TransactionFaults
+
 from worker.clock import FakeClock
 from worker.delivery.dead_letters import DeadLetterFuse
 from worker.delivery.outcomes import Outcomes
 from worker.delivery.outputs import Destination, OutputWriter, Partitioner
 from worker.errors import Reason, RecordError, Stage
-from worker.events import EventCodec, ResultWriter
-from worker.fakes import FakeBroker
-from worker.fakes.transactions import FakeTransactions, TransactionFaults
-from worker.metrics import Metrics
+from worker.events.codec import EventCodec, ResultWriter
+from worker.observability.metrics import Metrics
 from worker.records import TOMBSTONE, Entry, Prediction, Record, Tombstone, TopicPartition
 
 INPUT = TopicPartition("reviews.in", 0)

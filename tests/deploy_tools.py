@@ -13,7 +13,7 @@ from typing import NoReturn
 from absent import Absent
 
 from worker.delivery import publisher
-from worker.faust_app import service
+from worker.service import service
 
 REPOSITORY = Path(__file__).parents[1]
 TOOLS = REPOSITORY / "build" / "tools"

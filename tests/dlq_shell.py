@@ -19,8 +19,8 @@ from kafka_tools import Message, consume_all, create_topics, produce
 from worker_process import DEADLINE_S
 
 from worker.cli.commands import commands
-from worker.delivery.replay.notes import notes_topic
 from worker.devkafka import Cluster
+from worker.replay.notes import notes_topic
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from fakes import FakeSession
 
-from worker.classifier import Classifier
-from worker.evaluation.rows import Columns, Row, RowSource
-from worker.evaluation.sources import open_rows
-from worker.evaluation.subject import CountingSession, Subject
-from worker.fakes import FakeSession
 from worker.inference.artifact import Artifact
-from worker.tokenization import Tokenizer
+from worker.inference.classifier import Classifier
+from worker.modelkit.evaluation.rows import Columns, Row, RowSource
+from worker.modelkit.evaluation.sources import open_rows
+from worker.modelkit.evaluation.subject import CountingSession, Subject
+from worker.tokenization.tokenizer import Tokenizer
 
 LABELS = ("neg", "pos")
 

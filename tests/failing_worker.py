@@ -17,14 +17,14 @@ from aiokafka.consumer.fetcher import Fetcher
 from worker.delivery.lane import Lane
 from worker.delivery.transaction_lane import TransactionLane
 from worker.delivery.transactional_collector import TransactionalCollector
-from worker.faust_app.added_partitions import AddedPartitions
-from worker.faust_app.consumer_thread import ConsumerThread
-from worker.faust_app.place_in_group import PlaceInGroup
-from worker.faust_app.service import WorkerService
-from worker.faust_app.watch import Watch
+from worker.kafka.compat.added_partitions import AddedPartitions
+from worker.kafka.compat.static_membership import PlaceInGroup
+from worker.observability.tracing.spans import ReviewSpans
 from worker.pipeline.pipeline import Pipeline
-from worker.preparation import RecordPreparer
-from worker.tracing.spans import ReviewSpans
+from worker.pipeline.preparation import RecordPreparer
+from worker.service.service import WorkerService
+from worker.service.watchdog import Watch
+from worker.source.consumer_thread import ConsumerThread
 
 FAILING_VARIABLE = "TEST_FAILING"
 

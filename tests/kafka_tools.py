@@ -17,7 +17,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.structs import RecordMetadata
 
-from worker.faust_app import committed
+from worker.kafka.compat import stable_offset_fetch as committed
 
 DEADLINE_S = 30.0
 RETRY_PAUSE_S = 0.1

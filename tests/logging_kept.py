@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
-from worker.logs import WorkerHandler
+from worker.observability.logs import WorkerHandler
 
 
 @contextlib.contextmanager

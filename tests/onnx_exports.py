@@ -19,7 +19,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from transformers import AlbertConfig, AlbertForSequenceClassification
 
-from worker.convert.shape import AlbertShape, Weights
+from worker.modelkit.convert.shape import AlbertShape, Weights
 
 Array = npt.NDArray[Any]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from worker.metrics import Metrics
-from worker.offsets import OffsetTracker
+from worker.delivery.owner import Owner
+from worker.observability.metrics import Metrics
 from worker.pipeline.flow_control import FlowControl
-from worker.pipeline.protocols import Owner
+from worker.pipeline.offsets import OffsetTracker
 from worker.pipeline.stream_task import StreamTask
 from worker.records import Chunk, Encoding, Entry, Record, TopicPartition
 

@@ -13,9 +13,9 @@ from absent import Absent
 from albert_reference import TINY, random_weights
 from sparknlp_writer import saved_model
 
-from worker.convert.checkpoint import Checkpoint, SourceOptions
-from worker.convert.shape import AlbertShape, CheckpointError
-from worker.convert.sources.sparknlp import is_sparknlp, read_sparknlp
+from worker.modelkit.convert.checkpoint import Checkpoint, SourceOptions
+from worker.modelkit.convert.shape import AlbertShape, CheckpointError
+from worker.modelkit.convert.sources.sparknlp import is_sparknlp, read_sparknlp
 
 SHARED = Path(__file__).parents[2] / "shared"
 """Beside the repository, where it is at hand: real models by Spark NLP among others."""

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from albert_reference import Array
 
-from worker.convert.shape import AlbertShape
 from worker.inference.artifact import BUNDLED_PATH, PIECES
+from worker.modelkit.convert.shape import AlbertShape
 
 CLASS = "com.johnsnowlabs.nlp.annotators.classifier.dl.AlbertForSequenceClassification"
 TENSORFLOW, ONNX = "albert_classification_tensorflow", "albert_classification_onnx"

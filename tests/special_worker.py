@@ -18,13 +18,13 @@ from session_faults import FAULTS, Fault, poisoned
 
 from worker.cli.run import work
 from worker.errors import InferenceError
-from worker.faust_app.model import Model, batch_limits
 from worker.inference import Artifact
 from worker.inference.scores import Scores
 from worker.inference.session import EMPTY_REVIEW_IDS, Ids, Lengths
-from worker.metrics import Metrics
+from worker.observability.metrics import Metrics
+from worker.service.model_loading import Model, batch_limits
 from worker.settings import Settings
-from worker.tokenization import Tokenizer
+from worker.tokenization.tokenizer import Tokenizer
 
 GATE_VARIABLE = "TEST_GATE"  # as in worker_process.py
 POISON = "xylophone"

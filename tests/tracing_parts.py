@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contract.world import FakeWorld
+from fakes import FakeSession, FakeWorker
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from worker.clock import Clock, SystemClock
-from worker.fakes import FakeSession, FakeWorker
+from worker.observability.tracing.export import Export
+from worker.observability.tracing.spans import ReviewSpans
 from worker.records import Headers
 from worker.settings import Settings
-from worker.tokenization import Tokenizer
-from worker.tracing.export import Export
-from worker.tracing.spans import ReviewSpans
+from worker.tokenization.tokenizer import Tokenizer
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = (("traceparent", f"00-{TRACE}-{PARENT}-{flags}".encode()) for flags in ("01", "00"))

@@ -13,12 +13,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from worker.classifier import Classification, Classifier
-    from worker.overflow import Overflow
+    from worker.inference.classifier import Classification, Classifier
+    from worker.tokenization.overflow import Overflow
 
 __all__ = ["Classification", "Classifier", "Overflow"]
 
-_HOMES = {"Classification": "worker.classifier", "Classifier": "worker.classifier", "Overflow": "worker.overflow"}
+_HOMES = {
+    "Classification": "worker.inference.classifier",
+    "Classifier": "worker.inference.classifier",
+    "Overflow": "worker.tokenization.overflow",
+}
 
 
 def __getattr__(name: str) -> object:

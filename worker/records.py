@@ -159,7 +159,7 @@ class Entry:
     window_scores: dict[int, tuple[float, ...]] | None = None
     """Of a review in several windows: the scores of those that are computed, by their number."""
     trace: object | None = None
-    """What `worker.tracing` keeps of it; None without tracing."""
+    """What `worker.observability.tracing` keeps of it; None without tracing."""
 
     @property
     def ids(self) -> TokenIds:

@@ -21,10 +21,10 @@ from bundled_weights import bundled_weights
 from transformers import AlbertConfig, AlbertForSequenceClassification
 
 from worker.inference.artifact import BUNDLED_PATH, PIECES
-from worker.tokenization import Tokenizer
-from worker.train.data import LABELS, split_reviews
-from worker.train.student import Ids, _batches, _crops, probabilities
-from worker.train.teacher import Teacher
+from worker.modelkit.train.data import LABELS, split_reviews
+from worker.modelkit.train.student import Ids, _batches, _crops, probabilities
+from worker.modelkit.train.teacher import Teacher
+from worker.tokenization.tokenizer import Tokenizer
 
 SEED = 20261124
 CROP_TOKENS = 64

@@ -32,9 +32,9 @@ from tests.benchmarks.gpu_parts import (
 from tests.benchmarks.machine import graphics_card, machine, table, write_results
 from tests.review_lengths import MAX_LENGTH, REVIEWS, lognormal_lengths, word_lengths
 from worker.batching import Batch
-from worker.convert.shape import AlbertShape
 from worker.inference import SessionOptions, providers
 from worker.inference.session import cuda_options
+from worker.modelkit.convert.shape import AlbertShape
 
 BUDGETS = (4_096, 8_192, 16_384, 32_768, 65_536)
 TYPES = {"fp32": np.float32, "fp16": np.float16}

@@ -34,12 +34,12 @@ from tests.benchmarks.model_subjects import (
     transformers_subject,
 )
 from worker.batching import BatchLimits, BatchQueue
-from worker.convert.sources.folder import read_folder
-from worker.faust_app.model import batch_limits
 from worker.inference.artifact import BUNDLED_PATH, PIECES
+from worker.modelkit.convert.sources.folder import read_folder
 from worker.records import Encoding
+from worker.service.model_loading import batch_limits
 from worker.settings import Settings
-from worker.tokenization import Tokenizer
+from worker.tokenization.tokenizer import Tokenizer
 
 PAD_ID = 0
 ARRIVAL = (1, 8, 32)

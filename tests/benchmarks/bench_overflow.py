@@ -16,11 +16,11 @@ from pathlib import Path
 import click
 
 from tests.benchmarks.machine import machine, table, write_results
-from worker.classifier import Classification, Classifier
 from worker.errors import FatalError
 from worker.inference import Artifact, SessionOptions, open_session
-from worker.overflow import DEFAULT_OVERFLOW, MARKERS, Overflow
-from worker.train.data import LABELS, LabelledReviews, split_reviews
+from worker.inference.classifier import Classification, Classifier
+from worker.modelkit.train.data import LABELS, LabelledReviews, split_reviews
+from worker.tokenization.overflow import DEFAULT_OVERFLOW, MARKERS, Overflow
 
 SEED = 20261123
 HEAD_TOKENS = (64, 128, 256)

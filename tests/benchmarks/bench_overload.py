@@ -30,7 +30,7 @@ from tests.benchmarks.machine import machine, table, write_results
 from tests.benchmarks.overload import Fact, Limits, Sample, Times, facts, memory_fact, times, watch
 from tests.benchmarks.stage import made_events
 from worker.devkafka import kafka_cluster
-from worker.faust_app.model import CPU_BATCH_REVIEWS, WINDOW_BATCHES
+from worker.service.model_loading import CPU_BATCH_REVIEWS, WINDOW_BATCHES
 from worker.settings import Settings
 
 PARTITIONS = 6

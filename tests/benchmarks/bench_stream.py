@@ -178,7 +178,7 @@ def session_rate(texts: Sequence[str]) -> float:
 
 def limits_of_cpu() -> int:
     """The token budget that the worker would use here."""
-    from worker.faust_app.model import CPU_BATCH_TOKENS
+    from worker.service.model_loading import CPU_BATCH_TOKENS
 
     return CPU_BATCH_TOKENS
 

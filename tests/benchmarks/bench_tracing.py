@@ -21,14 +21,14 @@ from worker.clock import SystemClock
 from worker.delivery.dead_letters import DeadLetterFuse
 from worker.delivery.outcomes import Outcomes
 from worker.delivery.outputs import Destination, OutputWriter, Partitioner
-from worker.events import EventCodec, ResultWriter
+from worker.events.codec import EventCodec, ResultWriter
 from worker.inference import Artifact
-from worker.metrics import Metrics
-from worker.preparation import RecordPreparer
+from worker.observability.metrics import Metrics
+from worker.observability.tracing import Tracing
+from worker.observability.tracing.export import Export
+from worker.observability.tracing.spans import ReviewSpans
+from worker.pipeline.preparation import RecordPreparer
 from worker.records import Entry, Prediction, Record, TopicPartition
-from worker.tracing import Tracing
-from worker.tracing.export import Export
-from worker.tracing.spans import ReviewSpans
 
 CHUNK = 256
 ROUNDS = 7

@@ -14,13 +14,13 @@ from tests.benchmarks.subjects import load_free_session
 from worker.batching import BatchQueue
 from worker.clock import SystemClock
 from worker.delivery.outputs import Destination, OutputWriter, Partitioner
-from worker.events import EventCodec, ResultWriter
-from worker.faust_app.chunks import Fetched, to_chunk
+from worker.events.codec import EventCodec, ResultWriter
 from worker.inference import BatchRunner, RetryPolicy
-from worker.metrics import Metrics
-from worker.offsets import OffsetTracker
+from worker.observability.metrics import Metrics
+from worker.pipeline.offsets import OffsetTracker
 from worker.records import Entry, TopicPartition
 from worker.settings import Settings
+from worker.source.chunks import Fetched, to_chunk
 
 T = TypeVar("T")
 CHUNK = 256

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worker.convert.shape import AlbertShape
+from worker.modelkit.convert.shape import AlbertShape
 
 
 def forward_flops(shape: AlbertShape, lengths: Sequence[int], last_layer_cls_only: bool) -> float:
@@ -12,7 +12,7 @@ def forward_flops(shape: AlbertShape, lengths: Sequence[int], last_layer_cls_onl
 
     Counted are the tokens of `lengths` and nothing else: give real lengths for useful work, padded ones for all that is
     computed. With `last_layer_cls_only` the last layer's query, output and feed-forward run for one token a review, as
-    in the graphs of `worker.convert.graph`; without, all run for all tokens, as in a plain export. Lookups,
+    in the graphs of `worker.modelkit.convert.graph`; without, all run for all tokens, as in a plain export. Lookups,
     normalisation, activations and the softmax are left out: they are below one in a hundred.
     """
     hidden, inner = shape.hidden_size, shape.intermediate_size

@@ -17,12 +17,12 @@ from onnx import helper, numpy_helper
 
 from tests.entries import make_entry
 from worker.batching import Batch, BatchLimits, BatchQueue, ShapeLadder
-from worker.convert.artifact_writer import ArtifactDescription, write_artifact
-from worker.convert.checkpoint import Provenance, SourceOptions, checkpoint_from
-from worker.convert.shape import AlbertShape
 from worker.inference import Artifact, SessionOptions, open_session, providers
 from worker.inference.artifact import BUNDLED_PATH, PADDING_FREE_GRAPH, PIECES
 from worker.inference.session import cuda_options
+from worker.modelkit.convert.artifact_writer import ArtifactDescription, write_artifact
+from worker.modelkit.convert.checkpoint import Provenance, SourceOptions, checkpoint_from
+from worker.modelkit.convert.shape import AlbertShape
 from worker.records import Encoding, Entry
 
 BASE = {

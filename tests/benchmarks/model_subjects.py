@@ -17,9 +17,9 @@ import onnxruntime
 import torch
 from transformers import AlbertForSequenceClassification
 
-from worker.convert.artifact_writer import ArtifactDescription, write_artifact
-from worker.convert.sources.folder import read_folder
 from worker.inference import Artifact, SessionOptions, open_session
+from worker.modelkit.convert.artifact_writer import ArtifactDescription, write_artifact
+from worker.modelkit.convert.sources.folder import read_folder
 
 Batch = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
 """Token ids ``[rows, length]`` and lengths ``[rows]``."""

@@ -19,15 +19,15 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from worker.cli.run import work
-from worker.faust_app.model import GPU_BATCH_REVIEWS, GPU_BATCH_TOKENS, Model, batch_limits, load_model
 from worker.inference import Artifact
 from worker.inference.scores import Scores
 from worker.inference.session import Ids, Lengths
-from worker.logs import configure_logging
-from worker.metrics import Metrics
-from worker.overflow import Overflow
+from worker.observability.logs import configure_logging
+from worker.observability.metrics import Metrics
 from worker.records import Encoding
+from worker.service.model_loading import GPU_BATCH_REVIEWS, GPU_BATCH_TOKENS, Model, batch_limits, load_model
 from worker.settings import Settings
+from worker.tokenization.overflow import Overflow
 
 
 class FreeSession:

@@ -11,13 +11,13 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 from tests.chaos.patching import by_name, replace
 from worker.delivery.collector import RecordCollector
 from worker.delivery.transactional_collector import TransactionalCollector
-from worker.faust_app.consumer_thread import ConsumerThread
 from worker.inference import BatchRunner
-from worker.offsets import OffsetTracker
+from worker.kafka.compat.bootstrap import Client
+from worker.pipeline.offsets import OffsetTracker
 from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.stream_task import StreamTask
 from worker.records import entry_of
-from worker.security.bootstrap import Client
+from worker.source.consumer_thread import ConsumerThread
 
 # --- what is acknowledged -------------------------------------------------------------------------------------------
 

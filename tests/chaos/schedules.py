@@ -11,8 +11,8 @@ from session_faults import POLL_S, gate
 
 from tests.chaos.patching import by_name, replace
 from worker.delivery.kafka_transactions import KafkaTransactions
-from worker.faust_app.service import WorkerService
 from worker.pipeline.pipeline import Pipeline
+from worker.service.service import WorkerService
 
 
 def late_assignment() -> None:

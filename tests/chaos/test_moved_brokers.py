@@ -18,8 +18,8 @@ from tests.chaos.proxy import Proxy
 from worker.devkafka import LocalCluster, kafka_cluster, ports
 from worker.devkafka.properties import Node
 from worker.errors import BrokerError, ExitCode
+from worker.kafka.topics import TopicAdmin, open_admin
 from worker.settings import Settings
-from worker.topics import TopicAdmin, open_admin
 
 BROKEN_WORKER = Path(__file__).parent / "broken_worker.py"
 HOST = ports.HOST

@@ -11,7 +11,7 @@ from contract.world import FakeWorld, KafkaWorld, World
 from worker.devkafka import Cluster, kafka_cluster
 from worker.inference import Artifact
 from worker.settings import Settings
-from worker.tokenization import Tokenizer
+from worker.tokenization.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="session")

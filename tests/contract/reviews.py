@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from contract.world import LABELS, Out
+from fakes import FakeSession
 from kafka_tools import Message
 
-from worker.fakes import FakeSession
-from worker.tokenization import Tokenizer
+from worker.tokenization.tokenizer import Tokenizer
 
 WORDS = ("good", "bad", "dull", "bright", "film", "plot", "actor", "scene", "ending", "never", "quite", "works")
 FIRST_TIMESTAMP_MS = 1_700_000_000_000

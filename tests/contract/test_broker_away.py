@@ -5,9 +5,9 @@ from __future__ import annotations
 from contract.reviews import numbers, reviews
 from contract.test_groups import check_order
 from contract.world import World
+from fakes import FakeSession
 
 from worker.errors import ExitCode
-from worker.fakes import FakeSession
 
 
 async def test_a_worker_outlives_its_broker_and_loses_nothing(breakable_world: World) -> None:

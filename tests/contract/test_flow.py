@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from contract.reviews import check_prediction, numbers, review, reviews, without_result
 from contract.world import World, by_partition
+from fakes import FakeSession
 from jsonschema import Draft202012Validator
 from kafka_tools import Message
 
 from worker.errors import DeliveryError, ExitCode
-from worker.fakes import FakeSession
-from worker.overflow import Overflow
+from worker.events.schemas import load_schema
 from worker.records import Encoding
-from worker.schemas import load_schema
+from worker.tokenization.overflow import Overflow
 
 LONG_TEXT = "x" * 3000
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from contract.reviews import numbers, reviews
 from contract.world import Out, World, by_partition
+from fakes import FakeSession
 
 from worker.errors import ExitCode
-from worker.fakes import FakeSession
 
 
 def check_order(outputs: list[Out]) -> None:

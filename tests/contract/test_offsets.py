@@ -7,10 +7,10 @@ import asyncio
 import pytest
 from contract.reviews import numbers, reviews
 from contract.world import World
+from fakes import FakeSession
 from kafka_tools import Message
 
 from worker.errors import ExitCode, FuseError, SessionError
-from worker.fakes import FakeSession
 
 BAD = Message(b"not JSON")
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from contract.reviews import FIRST_TIMESTAMP_MS, numbers, review, reviews
 from contract.world import Out, World
+from fakes import FakeSession
 from kafka_tools import Message
 
 from worker.errors import ExitCode
-from worker.fakes import FakeSession
 
 YEAR_MS = 365 * 86_400_000
 SINCE_MS = 30 * YEAR_MS  # the end of 1999

@@ -13,17 +13,17 @@ from typing import Any
 
 import kafka_tools
 from aiokafka.errors import KafkaError
+from fakes import FakeBroker, FakeGroup, FakeSession, FakeWorker
 from kafka_tools import Message
 
 from worker.batching import BatchLimits
 from worker.devkafka import Cluster, LocalCluster
 from worker.errors import ExitCode, GraceExceededError
-from worker.fakes import FakeBroker, FakeGroup, FakeSession, FakeWorker
-from worker.faust_app.model import Model
-from worker.faust_app.service import WorkerService
 from worker.records import Headers, TopicPartition
+from worker.service.model_loading import Model
+from worker.service.service import WorkerService
 from worker.settings import Settings
-from worker.tokenization import Tokenizer
+from worker.tokenization.tokenizer import Tokenizer
 
 LABELS = ("neg", "pos")
 IDENTITY = "fake@1"

@@ -12,7 +12,7 @@ import yaml
 from deploy_tools import tool
 from helm_chart import case, objects_of
 
-from worker.metrics import KINDS, Metrics
+from worker.observability.metrics import KINDS, Metrics
 
 FULL_NAME = "reviews-reviews-worker"
 DRAIN = "reviews_worker_drain_seconds"

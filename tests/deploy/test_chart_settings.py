@@ -30,7 +30,7 @@ from helm_chart import (
 from worker.cli.described import described_settings
 from worker.cli.loading import load_settings, unknown_variables
 from worker.errors import UsageError
-from worker.faust_app import service
+from worker.service import service
 from worker.settings import ENVIRONMENT_PREFIX, Settings
 
 FOREIGN = {"OTEL_EXPORTER_OTLP_ENDPOINT", "KRB5_CLIENT_KTNAME", "KRB5_CONFIG", "KRB5CCNAME"}

@@ -31,7 +31,7 @@ except ImportError as error:
     )
     sys.exit(2)
 
-from worker.tokenization import SPECIAL_PIECES, Tokenizer
+from worker.tokenization.tokenizer import SPECIAL_PIECES, Tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 PIECES = ROOT / "worker" / "models" / "albert-imdb-small" / "spiece.model"

@@ -18,9 +18,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from bundled_weights import bundled_weights  # noqa: E402
 
-from worker.convert.artifact_writer import ArtifactDescription, write_artifact  # noqa: E402
-from worker.convert.checkpoint import Provenance, SourceOptions, checkpoint_from  # noqa: E402
 from worker.inference.artifact import BUNDLED_PATH, CONFIG, GRAPH, MANIFEST, PIECES  # noqa: E402
+from worker.modelkit.convert.artifact_writer import ArtifactDescription, write_artifact  # noqa: E402
+from worker.modelkit.convert.checkpoint import Provenance, SourceOptions, checkpoint_from  # noqa: E402
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     origin = manifest["source"]
     provenance = Provenance(
         origin["kind"],
-        origin.get("location", "python -m worker.train"),
+        origin.get("location", "python -m worker.modelkit.train"),
         files=origin["sha256"],
         notes=("the float32 checkpoint was not kept: the graph is built from the 8-bit weights",),
     )

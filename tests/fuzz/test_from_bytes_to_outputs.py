@@ -14,12 +14,12 @@ from worker.clock import SystemClock
 from worker.delivery.dead_letters import REASON_HEADER
 from worker.delivery.outputs import Destination, OutputWriter, Partitioner
 from worker.errors import Reason
-from worker.events import EventCodec, ResultWriter
+from worker.events.codec import EventCodec, ResultWriter
 from worker.inference import Artifact
-from worker.metrics import Metrics
-from worker.overflow import Overflow
-from worker.preparation import RecordPreparer
+from worker.observability.metrics import Metrics
+from worker.pipeline.preparation import RecordPreparer
 from worker.records import Entry, OutputRecord, Prediction, Record, TopicPartition
+from worker.tokenization.overflow import Overflow
 
 CHUNK = 256
 INPUT = TopicPartition("in", 0)

@@ -24,7 +24,7 @@ from worker.delivery.silence import Silence
 from worker.delivery.transactions import transactional_id
 from worker.devkafka import Cluster
 from worker.errors import ExitCode, FencedError
-from worker.faust_app.committed import committed_offsets
+from worker.kafka.compat.stable_offset_fetch import committed_offsets
 from worker.records import OutputRecord
 from worker.records import TopicPartition as Place
 

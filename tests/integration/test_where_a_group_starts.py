@@ -18,10 +18,10 @@ from ledger import Ledger
 from worker_process import WorkerProcess, Workers, eventually
 
 from worker.devkafka import Cluster
-from worker.faust_app import start_offsets
-from worker.faust_app.committed import committed_offsets
-from worker.faust_app.topic_ids import TopicIds
+from worker.kafka.compat.stable_offset_fetch import committed_offsets
 from worker.records import TopicPartition as Place
+from worker.source import start_offsets
+from worker.source.topic_ids import TopicIds
 
 OLD, NEW = 10, 5
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import RawMember, RawObject, invisible_texts, is_invisible, raw_events, raw_values
 
 from worker.errors import Reason, RecordError, Stage
-from worker.events import EventCodec, ResultWriter
+from worker.events.codec import EventCodec, ResultWriter
 from worker.records import Prediction, ReviewEvent
 
 RESULT = b'{"label":"pos"}'

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from fakes import FakeBroker, FakeGroup, FakeSession, FakeWorker
 from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_parts import until
 
-from worker.fakes import FakeBroker, FakeGroup, FakeSession, FakeWorker
 from worker.inference import Artifact
 from worker.records import Encoding, TopicPartition
 from worker.settings import Settings
-from worker.tokenization import Tokenizer
+from worker.tokenization.tokenizer import Tokenizer
 
 SETTINGS = Settings(
     group="group",

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from worker.offsets import OffsetTracker
+from worker.pipeline.offsets import OffsetTracker
 from worker.records import TopicPartition
 
 PARTITIONS = [TopicPartition("reviews.in", number) for number in range(3)]

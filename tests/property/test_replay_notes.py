@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.delivery.replay.notes import Note, Ranges, Replayed, Witness
-from worker.delivery.replay.offset_set import OffsetSet
+from worker.replay.notes import Note, Ranges, Replayed, Witness
+from worker.replay.offset_set import OffsetSet
 
 OFFSETS = st.integers(0, 10_000) | st.sampled_from([4095, 4096, 8191, 8192])
 STRETCHES = st.lists(st.tuples(OFFSETS, st.integers(0, 9000)), max_size=8)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pipeline_parts import HeldCollector, make_chunk, make_entries
 
-from worker.metrics import Metrics
-from worker.offsets import OffsetTracker
+from worker.observability.metrics import Metrics
 from worker.pipeline.flow_control import FlowControl
+from worker.pipeline.offsets import OffsetTracker
 from worker.pipeline.stream_task import StreamTask
 from worker.records import TOMBSTONE, Entry, TopicPartition
 

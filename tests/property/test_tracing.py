@@ -11,12 +11,12 @@ from tracing_parts import PARENT, TRACE, KeptSpans
 
 from worker.clock import FakeClock
 from worker.delivery.outputs import Destination, OutputWriter, Partitioner
-from worker.events import EventCodec, ResultWriter
-from worker.metrics import Metrics
-from worker.overflow import DEFAULT_OVERFLOW
-from worker.preparation import RecordPreparer
+from worker.events.codec import EventCodec, ResultWriter
+from worker.observability.metrics import Metrics
+from worker.observability.tracing.context import NAMES
+from worker.pipeline.preparation import RecordPreparer
 from worker.records import Encoding, Entry, Headers, OutputRecord, Prediction, Record, TopicPartition
-from worker.tracing.context import NAMES
+from worker.tokenization.overflow import DEFAULT_OVERFLOW
 
 PARTITION = TopicPartition("reviews.in", 0)
 CLOCK = FakeClock()

@@ -28,10 +28,10 @@ from worker.cli.model.commands import COMMANDS as MODEL_COMMANDS
 from worker.delivery import dead_letters
 from worker.delivery.dead_letters import dead_letter
 from worker.errors import ExitCode, Reason, RecordError, Stage
-from worker.events import EventCodec
-from worker.metrics import KINDS, PROCESS_METRICS, Metrics
+from worker.events.codec import EventCodec
+from worker.events.schemas import SCHEMA_FILES, load_schema
+from worker.observability.metrics import KINDS, PROCESS_METRICS, Metrics
 from worker.records import Record, TopicPartition
-from worker.schemas import SCHEMA_FILES, load_schema
 from worker.settings import ENVIRONMENT_PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +51,7 @@ NO_SETTINGS = {
     # Faust's and Kafka's own words
     "take_events", "auto_offset_reset", "send_batch",
     # names of our code
-    "faust_app", "kafka_cluster", "next_offsets", "next_batch", "topic_names",
+    "kafka_cluster", "next_offsets", "next_batch", "topic_names",
     # files and members of a model artifact
     "exit_code", "lower_case", "input_ids", "attention_mask", "token_type_ids", "vocab_size", "max_position_embeddings",
     "sequence_lengths", "read_uncommitted", "gelu_new", "gelu_pytorch_tanh", "as_is", "unknown_from", "unknown_to",
@@ -180,7 +180,11 @@ def test_the_table_of_headers_has_every_header_of_a_dead_letter() -> None:
 
 
 def test_the_health_lines_are_those_of_the_code() -> None:
-    sources = [*(ROOT / "worker" / "faust_app").glob("*.py"), ROOT / "worker" / "pipeline" / "progress.py"]
+    sources = [
+        *(ROOT / "worker" / "service").glob("*.py"),
+        *(ROOT / "worker" / "source").glob("*.py"),
+        ROOT / "worker" / "pipeline" / "progress.py",
+    ]
     code = "".join(map(text_of, sources))
     for line, *_ in rows(DOCS / "operations.md", "line"):
         for part in line.strip("`").split(" N s"):

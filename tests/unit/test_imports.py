@@ -40,7 +40,7 @@ def test_predict_imports_neither_faust_nor_rich():
 
 
 def test_the_running_worker_imports_no_library_of_training_conversion_or_display():
-    assert imported_by("import worker.faust_app") <= {"faust", "mode"}
+    assert imported_by("import worker.service") <= {"faust", "mode"}
 
 
 def test_measuring_a_model_imports_what_it_needs_only(tmp_path: Path):
@@ -52,4 +52,4 @@ def test_measuring_a_model_imports_what_it_needs_only(tmp_path: Path):
 
 
 def test_the_held_out_reviews_are_written_without_the_libraries_of_training():
-    assert imported_by("import worker.train.data") == set()
+    assert imported_by("import worker.modelkit.train.data") == set()

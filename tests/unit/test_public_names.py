@@ -24,7 +24,9 @@ def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
         _ = worker.Clasifier
 
 
-@pytest.mark.parametrize("statement", ["import worker", "import worker.classifier", "from worker import Classifier"])
+@pytest.mark.parametrize(
+    "statement", ["import worker", "import worker.inference.classifier", "from worker import Classifier"]
+)
 def test_importing_the_worker_imports_nothing_heavy(statement: str) -> None:
     code = f"{statement}\nimport sys\nprint(*sorted({set(HEAVY)!r} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

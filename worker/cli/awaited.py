@@ -8,13 +8,13 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any
 
-from worker.called import how_called
 from worker.cli.consume import POLL_S, dead_letter_members, reader
 from worker.cli.kafka import may_read, started
 from worker.delivery.outputs import SOURCE_HEADER
 from worker.errors import UnansweredError
+from worker.kafka.topic_specs import TopicDescription
 from worker.settings import Settings
-from worker.topic_specs import TopicDescription
+from worker.settings.command_line import how_called
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord

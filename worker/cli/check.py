@@ -12,7 +12,7 @@ import click
 from worker.cli.interrupts import run_async
 from worker.cli.options import SettingsCommand, read_settings, setting_options
 from worker.errors import BrokerError, ExitCode, UsageError, WorkerError
-from worker.logs import configure_logging
+from worker.observability.logs import configure_logging
 from worker.settings import Settings
 
 _NEEDS = dict.fromkeys(("group", "topics", "files"), ("security", "broker")) | {"broker": ("security",)}
@@ -81,13 +81,13 @@ def _say(name: str, text: str, *, failed: bool = False) -> None:
 
 
 def _tracing(settings: Settings) -> str:
-    from worker.tracing import require_opentelemetry
+    from worker.observability.tracing import require_opentelemetry
 
     return f"OpenTelemetry {require_opentelemetry()} is installed; a collector is not asked"
 
 
 def _security(settings: Settings) -> str:
-    from worker.security import client_options, described
+    from worker.kafka.security import client_options, described
 
     client_options(settings)  # raises when a file will not do
     return described(settings)
@@ -123,7 +123,7 @@ def _group(settings: Settings) -> str:
 def _topics(settings: Settings) -> str:
     from worker.cli.kafka import reachable_admin
     from worker.errors import TopicError
-    from worker.topic_specs import TopicDescription, missing_topics_message, similar_topics_remark
+    from worker.kafka.topic_specs import TopicDescription, missing_topics_message, similar_topics_remark
 
     names = (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
 
@@ -145,7 +145,7 @@ def _topics(settings: Settings) -> str:
 def _files(settings: Settings) -> str:
     from worker.cli.kafka import reachable_admin
     from worker.exhaustion import check_files
-    from worker.topic_specs import topic_specs
+    from worker.kafka.topic_specs import topic_specs
 
     async def ask() -> tuple[int, int]:
         async with reachable_admin(settings) as admin:

@@ -11,13 +11,13 @@ from typing import Any
 
 import click
 
-from worker.called import how_called
 from worker.cli.ending import bug, end_process, say
 from worker.cli.errors import exit_code
 from worker.cli.groups import SuggestingGroup
 from worker.errors import ExitCode, WorkerError
 from worker.exhaustion import exhausted
-from worker.security_rules import LOOPBACK
+from worker.settings.command_line import how_called
+from worker.settings.security import LOOPBACK
 
 COMMANDS = ("run", "demo", "predict", "produce", "consume", "topics", "dlq", "skip", "check", "model", "schema")
 """Each is the object ``command`` of a module of that name, imported only when it is asked for."""

@@ -13,7 +13,7 @@ import orjson
 from worker.cli.interrupts import run_async
 from worker.cli.options import KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import on_terminal, printable, review_line
-from worker.logs import configure_logging
+from worker.observability.logs import configure_logging
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -125,8 +125,8 @@ async def records(
 
 def reader(settings: Settings) -> AIOKafkaConsumer:
     """A client that reads without a group; not started."""
-    from worker.consumers import kafka_consumer
-    from worker.security import client_options
+    from worker.kafka.consumers import kafka_consumer
+    from worker.kafka.security import client_options
 
     return kafka_consumer(
         **client_options(settings),

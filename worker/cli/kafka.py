@@ -13,12 +13,12 @@ import click
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from worker.consumers import kafka_consumer
 from worker.errors import AccessError, BrokerError, TopicError, UnreachableError, WorkerError
-from worker.security import as_worker_error, client_options, lacking, why_not
+from worker.kafka.consumers import kafka_consumer
+from worker.kafka.security import as_worker_error, client_options, lacking, why_not
+from worker.kafka.topic_specs import TopicDescription, missing_topics_message
+from worker.kafka.topics import TopicAdmin, open_admin
 from worker.settings import Settings
-from worker.topic_specs import TopicDescription, missing_topics_message
-from worker.topics import TopicAdmin, open_admin
 
 T = TypeVar("T")
 

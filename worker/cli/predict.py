@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
-from worker.called import how_called
 from worker.cli.lines import binary_stdin, in_groups, names_a_file
 from worker.cli.options import SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import label_colour, on_terminal, plain_line, printable, review_line, rich_console
 from worker.errors import ExitCode, UsageError
-from worker.events import is_blank
-from worker.logs import configure_logging
+from worker.events.codec import is_blank
+from worker.observability.logs import configure_logging
+from worker.settings.command_line import how_called
 
 if TYPE_CHECKING:
-    from worker.classifier import Classification, Classifier
+    from worker.inference.classifier import Classification, Classifier
 
 Show = Callable[[str, "Classification"], None]
 
@@ -47,7 +47,7 @@ def command(context: click.Context, texts: Sequence[str], as_json: bool) -> None
     blank = [number for number, text in enumerate(texts, 1) if is_blank(text)]
     if blank:
         raise UsageError(f"text {blank[0]} is blank: there is nothing to classify")
-    from worker.classifier import Classifier
+    from worker.inference.classifier import Classifier
 
     classifier = Classifier.load(settings.model, settings.provider, settings.reading)
     show = _json_printer(classifier) if as_json else _print_line

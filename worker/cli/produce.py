@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 import orjson
 
-from worker.called import how_called
 from worker.cli.interrupts import run_async
 from worker.cli.lines import binary_stdin, in_groups_async, names_a_file
 from worker.cli.options import KAFKA_OPTIONS, TOPIC_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import rich_console
 from worker.errors import DeliveryError, UsageError
-from worker.events import is_blank, type_name
-from worker.logs import configure_logging
+from worker.events.codec import is_blank, type_name
+from worker.observability.logs import configure_logging
 from worker.settings import Settings
+from worker.settings.command_line import how_called
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer, ConsumerRecord
@@ -106,7 +106,7 @@ async def _send_through(settings: Settings, value: bytes, wait_s: float) -> Cons
 
     from worker.cli.awaited import results_from_now
     from worker.cli.kafka import existing_topics, started
-    from worker.security import lacking
+    from worker.kafka.security import lacking
 
     found = await existing_topics(settings, settings.input_topic, settings.output_topic, settings.dead_letter_topic)
     async with (
@@ -125,7 +125,7 @@ async def _send_through(settings: Settings, value: bytes, wait_s: float) -> Cons
 def _producer(settings: Settings) -> AIOKafkaProducer:
     from aiokafka import AIOKafkaProducer
 
-    from worker.security import client_options
+    from worker.kafka.security import client_options
 
     return AIOKafkaProducer(
         **client_options(settings),
@@ -140,7 +140,7 @@ def _producer(settings: Settings) -> AIOKafkaProducer:
 async def _send_all(producer: AIOKafkaProducer, topic: str, events: Iterator[Event]) -> int:
     from aiokafka.errors import KafkaError
 
-    from worker.security import lacking
+    from worker.kafka.security import lacking
 
     count = 0
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from worker.cli.described import described_settings
-from worker.metrics import KINDS, PROCESS_METRICS, Metrics
+from worker.observability.metrics import KINDS, PROCESS_METRICS, Metrics
 from worker.settings import ENVIRONMENT_PREFIX
 
 _DOCS = Path(__file__).parents[2] / "docs"

@@ -10,11 +10,11 @@ import click
 from worker.cli.ending import end_process, end_with, log
 from worker.cli.options import SettingsCommand, read_settings, setting_options
 from worker.errors import UsageError
-from worker.logs import configure_logging
+from worker.observability.logs import configure_logging
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.faust_app import ModelLoader
+    from worker.service import ModelLoader
 
 
 @click.command(cls=SettingsCommand)
@@ -39,7 +39,7 @@ def command(context: click.Context) -> None:
 def work(settings: Settings, load: ModelLoader | None = None) -> NoReturn:
     """Run a worker, with the model that `load` answers; it ends the process, which nothing that still runs can keep."""
     end = functools.partial(end_with, for_people=configure_logging(settings.log_level, settings.log_format))
-    from worker.faust_app import load_model, run_worker
+    from worker.service import load_model, run_worker
 
     try:
         code = run_worker(settings, load=load or load_model, end=end)

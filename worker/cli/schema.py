@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from worker.schemas import SCHEMA_FILES, schema_text
+from worker.events.schemas import SCHEMA_FILES, schema_text
 
 
 @click.command()

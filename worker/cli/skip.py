@@ -14,7 +14,7 @@ from worker.cli.options import KAFKA_OPTIONS, SettingsCommand, read_settings, se
 from worker.cli.positions import Position, read_position
 from worker.cli.terminal import on_terminal
 from worker.errors import DamagedBatchError, TopicError, UsageError
-from worker.logs import configure_logging
+from worker.observability.logs import configure_logging
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ async def _skip(settings: Settings, place: Position, until: int | None, *, dry_r
     from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
     from worker.cli.kafka import may_read, started, unreachable
-    from worker.consumers import kafka_consumer
-    from worker.security import client_options
+    from worker.kafka.consumers import kafka_consumer
+    from worker.kafka.security import client_options
 
     await _check_topic(settings, place)
     consumer = kafka_consumer(
@@ -121,7 +121,7 @@ async def _check_topic(settings: Settings, place: Position) -> None:
 
 
 async def _check_no_members(consumer: Any, settings: Settings) -> None:
-    from worker.faust_app.group_description import describe_group
+    from worker.kafka.compat.group_description import describe_group
 
     if (await describe_group(consumer._coordinator)).members:
         raise _has_members(settings)
@@ -139,7 +139,7 @@ async def _stored_offset(
 ) -> OffsetAndMetadata | None:
     """What the group has committed. A transaction that may still move it is brought to its end first."""
     from worker.delivery.offset_metadata import OffsetMetadata
-    from worker.faust_app.committed import committed_offsets, offsets_by_now
+    from worker.kafka.compat.stable_offset_fetch import committed_offsets, offsets_by_now
 
     stored, pending = await offsets_by_now(consumer, [partition])
     marked = partition in stored and OffsetMetadata.parse(stored[partition].metadata).exactly_once
@@ -153,7 +153,7 @@ async def _stored_offset(
 async def _metadata(consumer: Any, partition: Any, stored: OffsetAndMetadata | None) -> str:
     """What is to be stored beside the offset: what was, and the topic that it is an offset of."""
     from worker.delivery.offset_metadata import OffsetMetadata
-    from worker.faust_app.topic_ids import TopicIds
+    from worker.source.topic_ids import TopicIds
 
     topic_ids = TopicIds(consumer, lambda: 0)
     await topic_ids.look([partition])
@@ -170,11 +170,11 @@ async def _metadata(consumer: Any, partition: Any, stored: OffsetAndMetadata | N
 async def _fence(settings: Settings, partition: Any) -> None:
     from worker.delivery.kafka_transactions import KafkaTransactions
     from worker.delivery.offset_metadata import OffsetMetadata
-    from worker.delivery.patience import persistently
+    from worker.delivery.retry import persistently
     from worker.delivery.silence import Silence
     from worker.delivery.transactions import transactional_id
-    from worker.faust_app.parts import new_producer
     from worker.records import TopicPartition
+    from worker.service.assembly import new_producer
 
     async def nothing(_: TopicPartition) -> int | None:
         return None

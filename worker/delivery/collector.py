@@ -14,12 +14,12 @@ from typing import Protocol
 from worker.clock import Clock
 from worker.delivery.lane import Lane
 from worker.delivery.outcomes import Item, Outcomes
-from worker.delivery.patience import persistently
+from worker.delivery.owner import Owner
+from worker.delivery.retry import persistently
 from worker.delivery.room import PublishingRoom
 from worker.delivery.transactions import NewTransactions
 from worker.errors import Reason
-from worker.metrics import Metrics
-from worker.pipeline.protocols import Owner
+from worker.observability.metrics import Metrics
 from worker.records import Entry, OutputRecord, TopicPartition
 
 BATCH_BYTES = 1024 * 1024

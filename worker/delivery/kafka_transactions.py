@@ -20,14 +20,14 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as KafkaPartition
 
-from worker.delivery import refusals
 from worker.delivery.batches import append
 from worker.delivery.offset_metadata import OffsetMetadata
 from worker.delivery.silence import Silence
 from worker.delivery.transactions import BatchRefusedError
 from worker.errors import DeliveryError, FencedError, TransactionError, WorkerError
+from worker.kafka.compat import refusals
+from worker.kafka.security import lacking
 from worker.records import OutputRecord, TopicPartition
-from worker.security import lacking
 
 HOPELESS = (*refusals.HOPELESS, GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed)
 CLOSE_TIMEOUT_S = 5.0

@@ -9,11 +9,11 @@ from worker.clock import Clock
 from worker.delivery.dead_letter_log import DeadLetterLog
 from worker.delivery.dead_letters import DeadLetterFuse
 from worker.delivery.outputs import OutputWriter, record_bytes, why_invalid
+from worker.delivery.owner import Owner
 from worker.errors import DeliveryError, Reason, RecordError
-from worker.metrics import Metrics
-from worker.pipeline.protocols import Owner
+from worker.observability.metrics import Metrics
+from worker.observability.tracing import Tracing
 from worker.records import TOMBSTONE, Entry, OutputRecord
-from worker.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 

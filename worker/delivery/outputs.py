@@ -11,9 +11,9 @@ from worker.clock import Clock
 from worker.delivery.dead_letters import dead_letter
 from worker.delivery.refused_times import RefusedTimes
 from worker.errors import Reason, RecordError, Stage
-from worker.events import EventCodec, ResultWriter, rfc3339_ms
+from worker.events.codec import EventCodec, ResultWriter, rfc3339_ms
+from worker.observability.tracing import Tracing
 from worker.records import NO_TIMESTAMP, Entry, Headers, OutputRecord, Prediction, Record, TopicPartition
-from worker.tracing import Tracing
 
 SOURCE_HEADER = "source"
 SOURCE_TIMESTAMP_HEADER = "source_timestamp"

@@ -12,12 +12,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from worker.delivery.batches import append
-from worker.delivery.refusals import HOPELESS, REFUSED, refusal
 from worker.delivery.silence import Silence
 from worker.errors import DeliveryError
-from worker.metrics import Metrics
+from worker.kafka.compat.refusals import HOPELESS, REFUSED, refusal
+from worker.kafka.security import lacking
+from worker.observability.metrics import Metrics
 from worker.records import OutputRecord, TopicPartition
-from worker.security import lacking
 from worker.tasks import owned
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from worker.logs import StateLog
+from worker.observability.logs import StateLog
 from worker.records import TopicPartition
 from worker.tasks import owned
 

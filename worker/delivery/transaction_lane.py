@@ -12,12 +12,12 @@ from typing import Protocol, TypeVar
 from worker.clock import Clock
 from worker.delivery.lane import LATE_S, MAX_GROUP_BYTES, MAX_GROUP_RECORDS, stale, within
 from worker.delivery.outcomes import Item, Outcomes
-from worker.delivery.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, mentioned, persistently
+from worker.delivery.owner import Owner
+from worker.delivery.retry import FIRST_PAUSE_S, LONGEST_PAUSE_S, mentioned, persistently
 from worker.delivery.room import PublishingRoom
 from worker.delivery.transactions import BatchRefusedError, Transactions
 from worker.errors import FencedError, TransactionError
-from worker.metrics import Metrics
-from worker.pipeline.protocols import Owner
+from worker.observability.metrics import Metrics
 from worker.records import TopicPartition
 from worker.tasks import owned
 

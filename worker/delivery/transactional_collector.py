@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection, Sequence
 
 from worker.clock import Clock
 from worker.delivery.outcomes import Item, Outcomes
+from worker.delivery.owner import Owner
 from worker.delivery.room import PublishingRoom
 from worker.delivery.transaction_lane import TransactionLane
 from worker.delivery.transactions import NewTransactions, transactional_id
 from worker.errors import FencedError
-from worker.metrics import Metrics
-from worker.pipeline.protocols import Owner
+from worker.observability.metrics import Metrics
 from worker.records import Entry, TopicPartition
 from worker.tasks import owned
 

@@ -20,7 +20,7 @@ from typing import Any, Self
 from worker.errors import ArtifactError
 from worker.inference.calibration import UNCALIBRATED, Calibration
 from worker.inference.golden import GOLDEN
-from worker.tokenization import Tokenizer
+from worker.tokenization.tokenizer import Tokenizer
 
 GRAPH, PIECES, CONFIG, MANIFEST = "model.onnx", "spiece.model", "config.json", "manifest.json"
 PADDING_FREE_GRAPH, WEIGHTS = "model.padding_free.onnx", "weights.bin"

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.errors import ArtifactError, NotFiniteError
-from worker.tokenization import Tokenizer
+from worker.tokenization.tokenizer import Tokenizer
 
 GOLDEN = "golden.json"
 

@@ -15,7 +15,7 @@ from worker.errors import InferenceError, OutOfMemoryError, Reason, RecordError,
 from worker.inference.calibration import UNCALIBRATED, Calibration
 from worker.inference.scores import Scores, prediction_of
 from worker.inference.session import EMPTY_REVIEW_IDS, Session
-from worker.metrics import Metrics
+from worker.observability.metrics import Metrics
 from worker.records import Part, Window, entry_of
 
 _log = logging.getLogger(__name__)

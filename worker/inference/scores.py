@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from worker.errors import NotFiniteError
 from worker.inference.calibration import UNCALIBRATED, Calibration
-from worker.overflow import MARKERS
 from worker.records import Encoding, Prediction
+from worker.tokenization.overflow import MARKERS
 
 Scores = npt.NDArray[np.float32]
 

@@ -17,8 +17,9 @@ from typing import Generic, NamedTuple, TypeVar
 
 from worker.clock import Clock
 from worker.errors import BrokerError
-from worker.logs import StateLog
-from worker.metrics import Metrics
+from worker.observability.logs import StateLog
+from worker.observability.metrics import Metrics
+from worker.observability.tracing import Tracing
 from worker.pipeline.flow_control import FlowControl
 from worker.pipeline.inference_thread import DaemonThread
 from worker.pipeline.lifecycle import Lifecycle, State
@@ -27,7 +28,6 @@ from worker.pipeline.protocols import Batch, Collector, Committer, Offsets, Prep
 from worker.pipeline.stream_task import StreamTask
 from worker.records import Chunk, Entry, Record, TopicPartition, parts_of
 from worker.tasks import owned
-from worker.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from worker.metrics import Metrics
+from worker.observability.metrics import Metrics
 from worker.pipeline.flow_control import FlowControl
 from worker.pipeline.protocols import Collector, Offsets
 from worker.records import Chunk, Entry, Record, TopicPartition

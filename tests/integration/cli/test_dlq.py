@@ -15,11 +15,11 @@ from dlq_shell import DlqShell
 from kafka_tools import Message, create_topics, created_again, produce
 from raw_headers import LATIN_1, raw, raw_names
 
-from worker.delivery.replay.letters import HOPS_HEADER
-from worker.delivery.replay.notes import Note, Witness
 from worker.devkafka import Cluster
 from worker.errors import Reason
 from worker.records import Headers
+from worker.replay.letters import HOPS_HEADER
+from worker.replay.notes import Note, Witness
 
 HEADERS: Headers = (("trace", b"\xff"), ("trace", None), ("source", b"the producer's"))
 DAY_MS = 24 * 3600 * 1000

@@ -18,9 +18,9 @@ from dlq_shell import DlqShell
 from kafka_tools import Message, consume_all, create_topics, produce
 from worker_process import DEADLINE_S, Workers
 
-from worker.delivery.replay.letters import HOPS_HEADER
-from worker.delivery.replay.replay import MOST_LETTERS
 from worker.devkafka import Cluster
+from worker.replay.letters import HOPS_HEADER
+from worker.replay.replay import MOST_LETTERS
 
 LETTERS = 24 * MOST_LETTERS
 Start = Callable[..., subprocess.Popen[bytes]]

@@ -12,9 +12,9 @@ from kafka_tools import Message, create_topics, produce
 from worker.cli.commands import commands
 from worker.devkafka import Cluster
 from worker.errors import BrokerError, TopicError, UnreachableError
+from worker.kafka.topic_specs import TopicLayout
+from worker.kafka.topics import ensure_topics, open_admin
 from worker.settings import Settings
-from worker.topic_specs import TopicLayout
-from worker.topics import ensure_topics, open_admin
 
 
 def settings_for(kafka: Cluster, names: TopicNames, **values: object) -> Settings:

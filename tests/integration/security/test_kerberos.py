@@ -22,7 +22,7 @@ from worker.devkafka import artefacts, ports
 from worker.devkafka.local import local_cluster
 from worker.devkafka.properties import Node
 from worker.errors import AccessError, ExitCode, UnreachableError
-from worker.topics import ensure_topics
+from worker.kafka.topics import ensure_topics
 
 pytestmark = Absent.KDC.unless(missing() is None, missing() or "")
 

@@ -14,7 +14,7 @@ from worker_process import Workers
 
 from worker import settings as worker_settings
 from worker.errors import AccessError, BrokerError, ExitCode, UnreachableError, UsageError
-from worker.topics import ensure_topics
+from worker.kafka.topics import ensure_topics
 
 WRONG = "not the password"
 

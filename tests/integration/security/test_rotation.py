@@ -16,7 +16,7 @@ from worker_process import WorkerProcess, Workers, eventually
 
 from worker import settings as worker_settings
 from worker.errors import AccessError, ExitCode
-from worker.topics import open_admin
+from worker.kafka.topics import open_admin
 
 PER_S = 100
 REFUSED = "the broker refuses"

@@ -14,7 +14,7 @@ from worker_process import Workers
 from worker import settings as worker_settings
 from worker.devkafka import kafka_cluster
 from worker.errors import ExitCode
-from worker.security import client_options
+from worker.kafka.security import client_options
 
 REVIEWS = 40
 

@@ -27,8 +27,8 @@ from tests.benchmarks.gpu_parts import (
 )
 from tests.review_lengths import lognormal_lengths
 from worker.batching import Batch
-from worker.convert.shape import AlbertShape
 from worker.inference import SessionOptions, providers
+from worker.modelkit.convert.shape import AlbertShape
 
 ROOT = Path(__file__).parents[3]
 CONFIG = TINY | {"vocab_size": 30_000, "max_position_embeddings": 512}

@@ -7,8 +7,8 @@ import pytest
 
 from tests.benchmarks.bench_model import OWN, PAD_ID, by_our_batcher, in_arrival_order, ratio, targets
 from tests.benchmarks.model_subjects import Batch
-from worker.faust_app.model import batch_limits
 from worker.records import Encoding
+from worker.service.model_loading import batch_limits
 from worker.settings import Settings
 
 LENGTHS = [int(size) for size in np.random.default_rng(4).integers(3, 513, 75)]

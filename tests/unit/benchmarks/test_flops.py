@@ -12,8 +12,8 @@ from contrib_operators import evaluate
 
 from tests.benchmarks.flops import forward_flops
 from tests.benchmarks.gpu_parts import BASE
-from worker.convert.graph import build_graph
-from worker.convert.shape import AlbertShape
+from worker.modelkit.convert.graph import build_graph
+from worker.modelkit.convert.shape import AlbertShape
 
 
 def _counted(shape: AlbertShape, lengths: list[int]) -> float:

@@ -6,8 +6,8 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from worker.called import how_called
 from worker.cli.commands import commands
+from worker.settings.command_line import how_called
 
 runner = CliRunner()
 

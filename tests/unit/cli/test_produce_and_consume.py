@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from worker.called import how_called
 from worker.cli.commands import commands
+from worker.settings.command_line import how_called
 
 runner = CliRunner()
 NOWHERE = ["--bootstrap-servers", "127.0.0.1:1"]

@@ -8,7 +8,7 @@ from prometheus_client import generate_latest
 
 from worker.cli.described import described_settings
 from worker.cli.reference import command, pages
-from worker.metrics import Metrics
+from worker.observability.metrics import Metrics
 
 DOCS = Path(__file__).parents[3] / "docs"
 runner = CliRunner()

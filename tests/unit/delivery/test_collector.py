@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 from delivery_parts import DEAD, INPUT, OUTPUT, REJECTED, DeliveryWorld, Owner, entry
+from fakes import FakePublisher
 from pipeline_parts import until
 
 from worker.delivery.collector import RecordCollector
 from worker.delivery.transactions import transactional_id
 from worker.errors import DeliveryError, FencedError, FuseError, RecordTooLargeError
-from worker.fakes import FakePublisher
 from worker.records import TOMBSTONE, Prediction, TopicPartition
 
 

@@ -6,12 +6,12 @@ import json
 
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
+from fakes.broker import batch_bytes
 
 from worker.clock import FakeClock
 from worker.delivery.outputs import Destination, OutputWriter, Partitioner, record_bytes
 from worker.errors import Reason, RecordError, Stage
-from worker.events import EventCodec, ResultWriter
-from worker.fakes.broker import batch_bytes
+from worker.events.codec import EventCodec, ResultWriter
 from worker.records import TOMBSTONE, Entry, Headers, OutputRecord, Prediction, Record, TopicPartition
 
 PREDICTION = Prediction((0.25, 0.75), 4, truncated=True)

@@ -26,7 +26,7 @@ from worker.delivery import publisher as publisher_module
 from worker.delivery import silence
 from worker.delivery.publisher import KafkaPublisher
 from worker.errors import DeliveryError, Reason, RecordRefusedError, RecordTooLargeError
-from worker.metrics import Metrics
+from worker.observability.metrics import Metrics
 from worker.records import OutputRecord, TopicPartition
 
 BATCH_RECORDS = 3

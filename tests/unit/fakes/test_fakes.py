@@ -6,10 +6,10 @@ import asyncio
 
 import numpy as np
 import pytest
+from fakes import FakeBroker, FakePublisher, FakeSession
+from fakes.broker import batch_bytes
 
 from worker.errors import BrokerError, InferenceError, OutOfMemoryError, RecordTooLargeError
-from worker.fakes import FakeBroker, FakePublisher, FakeSession
-from worker.fakes.broker import batch_bytes
 from worker.inference.scores import pooled
 from worker.records import Encoding, OutputRecord, TopicPartition
 

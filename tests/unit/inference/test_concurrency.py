@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from fakes import FakeSession
 
-from worker.classifier import Classifier
 from worker.errors import InferenceError
-from worker.fakes import FakeSession
 from worker.inference import Artifact, SessionOptions, providers
-from worker.overflow import Overflow
+from worker.inference.classifier import Classifier
+from worker.tokenization.overflow import Overflow
 
 TEXTS = ["good " * (1 + 37 * number % 400) + f"number {number}" for number in range(40)]
 

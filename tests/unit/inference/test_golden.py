@@ -18,17 +18,17 @@ from albert_reference import write_tiny_artifact
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.convert.awkward_texts import GOLDEN_TEXTS
-from worker.convert.golden_writer import TOLERANCES, golden_set
 from worker.errors import ArtifactError, ExitCode, InferenceError, NotFiniteError, OutOfMemoryError
-from worker.faust_app.model import load_model
 from worker.inference import Artifact, SessionOptions, open_session
 from worker.inference.artifact import BUNDLED_PATH, GRAPH, MANIFEST
 from worker.inference.golden import GOLDEN, GoldenReview, GoldenSet
-from worker.metrics import Metrics
+from worker.modelkit.convert.awkward_texts import GOLDEN_TEXTS
+from worker.modelkit.convert.golden_writer import TOLERANCES, golden_set
+from worker.observability.metrics import Metrics
 from worker.records import Encoding
+from worker.service.model_loading import load_model
 from worker.settings import Settings
-from worker.tokenization import Tokenizer
+from worker.tokenization.tokenizer import Tokenizer
 
 CPU = SessionOptions(provider="cpu", threads=1)
 

@@ -15,7 +15,7 @@ from worker.errors import InferenceError, OutOfMemoryError, Reason, RecordError,
 from worker.inference import BatchRunner, RetryPolicy
 from worker.inference.calibration import UNCALIBRATED, Calibration
 from worker.inference.scores import pooled
-from worker.metrics import Metrics
+from worker.observability.metrics import Metrics
 from worker.records import Encoding, Entry, Part, Prediction, Record, TopicPartition, parts_of
 
 PAD_ID = 0

@@ -21,11 +21,11 @@ from onnx import TensorProto, helper
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as OperatorMissing
 
-from worker.convert.sources.folder import read_folder
 from worker.errors import ArtifactError, InferenceError, NotFiniteError, OutOfMemoryError, UsageError
 from worker.inference import Artifact, ClassifierSession, SessionOptions, open_session, providers
 from worker.inference.artifact import GRAPH, MANIFEST, PADDING_FREE_GRAPH, WEIGHTS
 from worker.inference.session import Provider, cuda_options
+from worker.modelkit.convert.sources.folder import read_folder
 
 CPU = SessionOptions(provider="cpu", threads=1)
 IDS = np.array([[2, 7, 9, 3], [2, 3, 0, 0]], dtype=np.int32)

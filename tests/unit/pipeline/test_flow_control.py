@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from worker.metrics import Metrics
+from worker.observability.metrics import Metrics
 from worker.pipeline.flow_control import FlowControl
 
 

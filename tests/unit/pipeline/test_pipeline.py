@@ -7,17 +7,17 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from fakes import FakeBroker, FakeGroup, FakeSession, FakeWorker
 from pipeline_parts import make_chunk, until
 
 from worker.clock import FakeClock
 from worker.errors import BrokerError, DeliveryError, ExitCode
-from worker.fakes import FakeBroker, FakeGroup, FakeSession, FakeWorker
 from worker.inference import Artifact
 from worker.inference.artifact import BUNDLED_PATH, PIECES
 from worker.pipeline.lifecycle import State
 from worker.records import TopicPartition
 from worker.settings import Settings
-from worker.tokenization import Tokenizer
+from worker.tokenization.tokenizer import Tokenizer
 
 PARTITION = TopicPartition("reviews.in", 0)
 OUTPUT = TopicPartition("reviews.classified", 0)

@@ -6,7 +6,7 @@ import pytest
 from pipeline_parts import PARTITION, HeldCollector, make_chunk, make_entries, make_task
 
 from worker.errors import FuseError
-from worker.metrics import Metrics
+from worker.observability.metrics import Metrics
 from worker.pipeline.stream_task import StreamTask
 from worker.records import TOMBSTONE, Entry
 

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
-from worker.called import how_called
 from worker.cli.demo.display import Show, Shown, review_display
 from worker.cli.demo.events import BROKEN_EVENTS, built_in_reviews, reviews
 from worker.cli.demo.process import WorkerProcess, worker_process
@@ -28,8 +27,9 @@ from worker.cli.interrupts import run_async
 from worker.cli.options import SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import on_terminal
 from worker.errors import FatalError
-from worker.logs import configure_logging
+from worker.observability.logs import configure_logging
 from worker.settings import SecuritySettings, Settings
+from worker.settings.command_line import how_called
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
@@ -81,7 +81,7 @@ def command(context: click.Context, count: int | None, keep: bool) -> None:
 
 def _kafka(settings: Settings) -> AbstractContextManager[Cluster]:
     from worker.devkafka import kafka_cluster
-    from worker.security import client_options
+    from worker.kafka.security import client_options
 
     return kafka_cluster(client_options=client_options(settings), say=_say)
 
@@ -114,7 +114,7 @@ def _demo(settings: Settings, count: int, *, keep: bool) -> None:
 
 async def _produce_and_watch(settings: Settings, worker: WorkerProcess, count: int) -> Outcome:
     from worker.cli.consume import records
-    from worker.topics import ensure_topics
+    from worker.kafka.topics import ensure_topics
 
     began = time.monotonic()
     await ensure_topics(settings)
@@ -163,7 +163,7 @@ async def _produce(settings: Settings, worker: WorkerProcess, count: int, pace_s
     from aiokafka import AIOKafkaProducer
 
     from worker.cli.kafka import started
-    from worker.security import client_options
+    from worker.kafka.security import client_options
 
     while pace_s and not await asyncio.to_thread(worker.is_ready):  # noqa: ASYNC110 - another process is asked
         await asyncio.sleep(READY_POLL_S)

@@ -9,7 +9,7 @@ from worker.cli.dlq.filters import filter_options
 from worker.cli.interrupts import run_async
 from worker.cli.options import KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import on_terminal
-from worker.logs import configure_logging
+from worker.observability.logs import configure_logging
 from worker.settings import Settings
 
 
@@ -40,7 +40,7 @@ async def _list(
     from worker.cli.dlq.reading import describe, open_letters, reading
     from worker.cli.dlq.shown import header, line, members
     from worker.cli.dlq.summary import Summary
-    from worker.delivery.replay.selection import Wanted
+    from worker.replay.selection import Wanted
 
     wanted = Wanted(frozenset(reasons), since)
     counts = Summary()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from worker.cli.kafka import PATIENCE_S, reachable_admin
-from worker.delivery.replay.notes import notes_topic
 from worker.errors import BrokerError, TopicError, UnreachableError
+from worker.kafka.topic_specs import TopicDescription, TopicSpec
+from worker.replay.notes import notes_topic
 from worker.settings import Settings
-from worker.topic_specs import TopicDescription, TopicSpec
 
 _PAUSE_S = 0.1
 

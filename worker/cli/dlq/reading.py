@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from aiokafka.errors import KafkaError
 
 from worker.cli.kafka import PATIENCE_S, patiently, reachable_admin, started, unreachable
-from worker.consumers import kafka_consumer
-from worker.delivery.replay.notes import Replayed, notes_topic
-from worker.delivery.replay.reader import Span, TopicReader
 from worker.errors import TopicError
-from worker.security import client_options, lacking
+from worker.kafka.consumers import kafka_consumer
+from worker.kafka.security import client_options, lacking
+from worker.kafka.topic_specs import TopicDescription, missing_topics_message, similar_topics_remark
+from worker.replay.notes import Replayed, notes_topic
+from worker.replay.reader import Span, TopicReader
 from worker.settings import Settings
-from worker.topic_specs import TopicDescription, missing_topics_message, similar_topics_remark
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,16 +16,16 @@ from worker.cli.interrupts import run_async
 from worker.cli.options import KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import on_terminal, printable
 from worker.errors import UsageError
-from worker.logs import configure_logging
+from worker.observability.logs import configure_logging
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.delivery.replay.letters import DeadLetter
-    from worker.delivery.replay.replay import Report
-    from worker.delivery.replay.selection import Selection, Target
-    from worker.delivery.replay.transactions import ReplayTransactions
+    from worker.kafka.topic_specs import TopicDescription
     from worker.records import OutputRecord
-    from worker.topic_specs import TopicDescription
+    from worker.replay.letters import DeadLetter
+    from worker.replay.replay import Report
+    from worker.replay.selection import Selection, Target
+    from worker.replay.transactions import ReplayTransactions
 
 START_PATIENCE_S = 60.0
 """A first transaction makes the broker create a topic of its own, and what an earlier replay left open has to end."""
@@ -88,9 +88,9 @@ def command(
 
 async def _replay(settings: Settings, options: Options) -> None:
     from worker.cli.dlq.reading import describe, open_letters, reading
-    from worker.delivery.replay.notes import notes_topic
-    from worker.delivery.replay.replay import Replay
-    from worker.delivery.replay.selection import Selection, Wanted
+    from worker.replay.notes import notes_topic
+    from worker.replay.replay import Replay
+    from worker.replay.selection import Selection, Wanted
 
     topic, name = settings.dead_letter_topic, options.to or settings.input_topic
     if name in (topic, notes_topic(topic)):
@@ -119,7 +119,7 @@ async def _replay(settings: Settings, options: Options) -> None:
 
 
 def _target(topic: TopicDescription) -> Target:
-    from worker.delivery.replay.selection import Target
+    from worker.replay.selection import Target
 
     retention_ms = topic.integer("retention.ms")
     deletes = "delete" in topic.configs.get("cleanup.policy", "delete")
@@ -140,8 +140,8 @@ async def _transactions(
         return
     from worker.cli.dlq.notes import ensure_notes_topic
     from worker.cli.kafka import started
-    from worker.delivery.replay.transactions import ReplayTransactions, new_producer
-    from worker.security import client_options
+    from worker.kafka.security import client_options
+    from worker.replay.transactions import ReplayTransactions, new_producer
 
     topic = settings.dead_letter_topic
     notes = await ensure_notes_topic(settings, found)
@@ -177,7 +177,7 @@ def _show(report: Report, selection: Selection, options: Options) -> None:
 
 
 def _lines(report: Report, selection: Selection, options: Options) -> list[str]:
-    from worker.delivery.replay.selection import Left
+    from worker.replay.selection import Left
 
     count, topic = report.replayed.total(), selection.target.topic
     reasons = ", ".join(f"{number:,} {printable(reason)}" for reason, number in report.replayed.most_common())

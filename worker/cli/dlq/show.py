@@ -12,12 +12,12 @@ from worker.cli.options import KAFKA_OPTIONS, SettingsCommand, read_settings, se
 from worker.cli.positions import read_position
 from worker.cli.terminal import on_terminal, printable
 from worker.errors import UsageError
-from worker.logs import configure_logging
+from worker.observability.logs import configure_logging
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.delivery.replay.letters import DeadLetter
-    from worker.delivery.replay.notes import Note
+    from worker.replay.letters import DeadLetter
+    from worker.replay.notes import Note
 
 
 @click.command(cls=SettingsCommand)
@@ -54,7 +54,7 @@ def command(context: click.Context, position: str, raw: bool) -> None:
 async def _find(settings: Settings, partition: int, offset: int) -> tuple[DeadLetter, list[Note]]:
     """The letter, and the notes that speak of it; raises `UsageError` when there is none."""
     from worker.cli.dlq.reading import describe, reading
-    from worker.delivery.replay.notes import notes_topic
+    from worker.replay.notes import notes_topic
 
     topic = settings.dead_letter_topic
     found = await describe(settings)

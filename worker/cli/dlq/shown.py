@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from worker.cli.terminal import printable
-from worker.delivery.replay.letters import DeadLetter
-from worker.events import rfc3339_ms
+from worker.events.codec import rfc3339_ms
 from worker.records import NO_TIMESTAMP
+from worker.replay.letters import DeadLetter
 
 KEY_WIDTH = 24
 COLUMNS = {"position": 8, "reason": 16, "stage": 8, "read at": 20, "time": 24, "key": 12, "size": 9}

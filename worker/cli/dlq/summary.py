@@ -11,8 +11,8 @@ import orjson
 
 from worker.cli.dlq.shown import FOREIGN, moment
 from worker.cli.terminal import on_terminal, print_table, printable, rich_console
-from worker.delivery.replay.letters import DeadLetter
 from worker.records import NO_TIMESTAMP
+from worker.replay.letters import DeadLetter
 
 COLUMNS = ("reason", "stage", "topic", "count", "share", "oldest", "newest", "replayed")
 

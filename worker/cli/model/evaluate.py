@@ -16,7 +16,7 @@ from worker.cli.model.places import artifact_folder
 from worker.cli.model.progress import progress_bar
 from worker.cli.options import SettingsCommand, read_settings, setting_options
 from worker.errors import UsageError
-from worker.logs import configure_logging
+from worker.observability.logs import configure_logging
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -70,14 +70,14 @@ def command(
     """
     settings = read_settings(context)
     configure_logging("WARNING", "human")
-    from worker.evaluation.evaluation import EvaluationOptions
-    from worker.evaluation.labels import LabelReader
-    from worker.evaluation.rows import Columns
-    from worker.evaluation.run import evaluate
-    from worker.evaluation.sources import open_rows
-    from worker.evaluation.subject import Subject
-    from worker.evaluation.written import document, lines
     from worker.inference.session import SessionOptions
+    from worker.modelkit.evaluation.evaluation import EvaluationOptions
+    from worker.modelkit.evaluation.labels import LabelReader
+    from worker.modelkit.evaluation.report import document, lines
+    from worker.modelkit.evaluation.rows import Columns
+    from worker.modelkit.evaluation.run import evaluate
+    from worker.modelkit.evaluation.sources import open_rows
+    from worker.modelkit.evaluation.subject import Subject
 
     translations = _translations(spellings)
     _check_outputs(json_path, plot)
@@ -99,7 +99,7 @@ def command(
         for line in [orjson.dumps(document(evaluation)).decode()] if as_json else lines(evaluation):
             click.echo(line)
     if plot is not None:
-        from worker.evaluation.pictures import write_pictures
+        from worker.modelkit.evaluation.plots import write_pictures
 
         for path in write_pictures(evaluation, plot):
             click.echo(f"wrote {path}", err=True)
@@ -121,7 +121,7 @@ def _check_outputs(json_path: Path | None, plot: Path | None) -> None:
     if json_path is not None and not os.access(json_path.parent, os.W_OK):
         raise UsageError(f"--figures {json_path}: the folder {json_path.parent} is not there or cannot be written to")
     if plot is not None:
-        from worker.evaluation.pictures import require_matplotlib
+        from worker.modelkit.evaluation.plots import require_matplotlib
 
         require_matplotlib()
         try:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.called import how_called
 from worker.cli.model.sources import read_source, require_convert, source_options
 from worker.errors import ExitCode, UsageError
-from worker.logs import configure_logging
+from worker.observability.logs import configure_logging
+from worker.settings.command_line import how_called
 
 if TYPE_CHECKING:
-    from worker.convert.importing import Imported
+    from worker.modelkit.convert.importing import Imported
 
 DEFAULT_PRECISION = "fp32"
 
@@ -61,9 +61,9 @@ def command(
     signal.signal(signal.SIGTERM, _stop)
     require_convert()
     from worker.cli.model.texts import held_out_reviews
-    from worker.convert.artifact_writer import AS_IT_IS, ArtifactDescription
-    from worker.convert.checkpoint import ForeignGraph
-    from worker.convert.importing import check_identity, check_place, import_model, name_of
+    from worker.modelkit.convert.artifact_writer import AS_IT_IS, ArtifactDescription
+    from worker.modelkit.convert.checkpoint import ForeignGraph
+    from worker.modelkit.convert.importing import check_identity, check_place, import_model, name_of
 
     check_place(out, replace=replace)
     check_identity("any" if name is None else name, version)

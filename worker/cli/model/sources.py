@@ -13,7 +13,7 @@ from worker.errors import UsageError
 from worker.extras import install_command
 
 if TYPE_CHECKING:
-    from worker.convert.checkpoint import Source
+    from worker.modelkit.convert.checkpoint import Source
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,8 +56,8 @@ def read_source(
 ) -> Source:
     """Read the model at `location`; raises `UsageError` for wrong options, `CheckpointError` for what is no model."""
     require_convert()
-    from worker.convert.checkpoint import SourceOptions
-    from worker.convert.sources import open_source
+    from worker.modelkit.convert.checkpoint import SourceOptions
+    from worker.modelkit.convert.sources import open_source
 
     return open_source(
         location,

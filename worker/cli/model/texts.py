@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from worker.convert.importing import HeldOut
+    from worker.modelkit.convert.importing import HeldOut
 
 
 def texts_to_compare(data: Path | None, text_field: str, limit: int) -> list[str]:
@@ -19,12 +19,12 @@ def texts_to_compare(data: Path | None, text_field: str, limit: int) -> list[str
     Raises `UsageError` for a file that cannot be read, or that has none.
     """
     if data is None:
-        from worker.convert.awkward_texts import AWKWARD_TEXTS
+        from worker.modelkit.convert.awkward_texts import AWKWARD_TEXTS
 
         return list(AWKWARD_TEXTS)
-    from worker.evaluation.rows import Columns
-    from worker.evaluation.sources import open_rows
-    from worker.events import is_blank
+    from worker.events.codec import is_blank
+    from worker.modelkit.evaluation.rows import Columns
+    from worker.modelkit.evaluation.sources import open_rows
 
     with open_rows(data, Columns(text_field, label=None)) as source:
         texts = list(islice((row.text for row in source.rows if not is_blank(row.text)), limit))
@@ -38,12 +38,12 @@ def held_out_reviews(data: Path, labels: Sequence[str], limit: int) -> HeldOut:
 
     Raises `UsageError` for a file that cannot be read, a row whose label is none of `labels`, and a file without rows.
     """
-    from worker.convert.importing import HeldOut
-    from worker.evaluation.evaluation import EvaluationOptions
-    from worker.evaluation.intake import Intake
-    from worker.evaluation.labels import LabelReader
-    from worker.evaluation.rows import Columns
-    from worker.evaluation.sources import open_rows
+    from worker.modelkit.convert.importing import HeldOut
+    from worker.modelkit.evaluation.evaluation import EvaluationOptions
+    from worker.modelkit.evaluation.intake import Intake
+    from worker.modelkit.evaluation.labels import LabelReader
+    from worker.modelkit.evaluation.rows import Columns
+    from worker.modelkit.evaluation.sources import open_rows
 
     chosen: list[tuple[str, int]] = []
     step, number = 1, 0

@@ -13,10 +13,10 @@ import orjson
 from worker.cli.model.places import artifact_folder
 from worker.cli.model.sources import read_source, require_convert, source_options
 from worker.errors import UsageError
-from worker.logs import configure_logging
+from worker.observability.logs import configure_logging
 
 if TYPE_CHECKING:
-    from worker.convert.verification import Limits, Verification
+    from worker.modelkit.convert.verification import Limits, Verification
 
 NOT_THE_SAME = 1
 """Exit code beyond the limits."""
@@ -57,10 +57,10 @@ def command(
     """
     configure_logging("ERROR", "human")
     require_convert()
-    from worker.classifier import Classifier
     from worker.cli.model.texts import texts_to_compare
-    from worker.convert.spark_comparison import compare_with_spark
-    from worker.convert.verification import Limits, limits_of, verify
+    from worker.inference.classifier import Classifier
+    from worker.modelkit.convert.spark_comparison import compare_with_spark
+    from worker.modelkit.convert.verification import Limits, limits_of, verify
 
     classifier = Classifier.load(artifact_folder(artifact), "cpu", "truncate")
     texts = texts_to_compare(data, text_field, limit)

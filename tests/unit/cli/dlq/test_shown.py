@@ -11,9 +11,9 @@ from dead_letters import event, letter_of
 
 from worker.cli.dlq.shown import all_members, header, line, members
 from worker.cli.dlq.summary import Summary
-from worker.delivery.replay.letters import read_letter
 from worker.errors import Reason
 from worker.records import Headers, Record, TopicPartition
+from worker.replay.letters import read_letter
 
 STEERING = b"\x1b[31m\x07\r\n\xff"
 HEADERS: Headers = (("tr\x1bace", STEERING), ("trace", None))

@@ -19,14 +19,14 @@ from click.testing import CliRunner, Result
 from safetensors.numpy import save_file
 from sparknlp_models import real_model
 
-from worker.classifier import Classifier
 from worker.cli.commands import commands
-from worker.convert import importing
-from worker.convert.shape import AlbertShape
-from worker.convert.sources.folder import read_folder
 from worker.errors import ExitCode, UsageError
 from worker.inference import Artifact
 from worker.inference.artifact import MANIFEST
+from worker.inference.classifier import Classifier
+from worker.modelkit.convert import importing
+from worker.modelkit.convert.shape import AlbertShape
+from worker.modelkit.convert.sources.folder import read_folder
 
 SMALL = {"max_position_embeddings": 40}
 

@@ -1,0 +1,1 @@
+"""Kafka: topics, clients and security; `compat` has every repair of aiokafka."""

@@ -1,0 +1,1 @@
+"""The only room that knows Faust: the app, its transport, and the consumer behind it."""

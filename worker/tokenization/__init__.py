@@ -1,0 +1,1 @@
+"""From text to token ids, and what becomes of a text that is too long."""
