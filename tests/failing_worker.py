@@ -23,7 +23,7 @@ from worker.observability.tracing.spans import ReviewSpans
 from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.preparation import RecordPreparer
 from worker.service.service import WorkerService
-from worker.service.watchdog import Watch
+from worker.service.watchdog import Watchdog
 from worker.source.consumer_thread import ConsumerThread
 
 FAILING_VARIABLE = "TEST_FAILING"
@@ -63,7 +63,7 @@ ROUTINES = {
     "transactions": _routine(TransactionLane, "_gather", processing_guarantee="exactly_once"),
     "taking over": _routine(TransactionalCollector, "take_over", processing_guarantee="exactly_once"),
     "the making of spans": _routine(ReviewSpans, "_end", tracing="true"),
-    "the watchdog": _routine(Watch, "look"),
+    "the watchdog": _routine(Watchdog, "look"),
 }
 
 

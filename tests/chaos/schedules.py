@@ -31,11 +31,11 @@ def late_assignment() -> None:
             if not late or chunk.generation < late[0][0]:
                 await original(self, chunk)
                 return
-            handed_over = asyncio.create_task(original(self, chunk))
+            delivered = asyncio.create_task(original(self, chunk))
             for _ in range(10):
                 await asyncio.sleep(0)  # let it come as far as it comes without the assignment
             real_assigned(self, *late.pop())
-            await handed_over
+            await delivered
 
         return intake_first
 

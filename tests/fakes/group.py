@@ -118,7 +118,7 @@ class FakeMember:
         self.generation = 0
         self.partitions: tuple[TopicPartition, ...] = ()
         self.fenced = False
-        self.handed_over = 0
+        self.delivered = 0
         """Records given to the pipeline, repeats included."""
 
     def feed(self, source: Source, delivery: Delivery | None = None) -> None:
@@ -212,7 +212,7 @@ class FakeMember:
         if follows is not None and stored[0].offset < follows:
             follows = stored[0].offset
         self._positions[partition] = self._follows[partition] = stored[-1].offset + 1
-        self.handed_over += len(stored)
+        self.delivered += len(stored)
         return Chunk(
             partition, self.generation, follows, [_record(partition, each, self.generation) for each in stored]
         )

@@ -100,7 +100,7 @@ class RecordCollector:
     # --- called by the lanes ----------------------------------------------------------------------------------------
 
     async def publish(self, topic: str, partition: int, items: Sequence[Item]) -> int:
-        """See `worker.delivery.lane.LaneEvents`."""
+        """See `worker.delivery.lane.LaneOwner`."""
         owner = items[0][2]
         sizes = [item[1].record.size_bytes for item in items]
         async with self._room.taken(max(sizes[0], min(sum(sizes), BATCH_BYTES))):
@@ -115,11 +115,11 @@ class RecordCollector:
         return count
 
     def known_refusals(self, items: Sequence[Item]) -> Mapping[int, Reason]:
-        """See `worker.delivery.lane.LaneEvents`."""
+        """See `worker.delivery.lane.LaneOwner`."""
         return self._outcomes.known_refusals(items)
 
     def refuse(self, items: Sequence[Item], refused: Mapping[int, Reason]) -> Sequence[Item]:
-        """See `worker.delivery.lane.LaneEvents`. Raises FuseError; for a dead letter that is refused, DeliveryError."""
+        """See `worker.delivery.lane.LaneOwner`. Raises FuseError; for a dead letter that is refused, DeliveryError."""
         here = items[0][0].topic, items[0][0].partition
         stay: list[Item] = []
         letters: dict[tuple[str, int], list[Item]] = defaultdict(list)
@@ -133,7 +133,7 @@ class RecordCollector:
         return stay
 
     def fail(self, error: BaseException) -> None:
-        """See `worker.delivery.lane.LaneEvents`."""
+        """See `worker.delivery.lane.LaneOwner`."""
         self._on_failure(error)
 
     # --- inside -----------------------------------------------------------------------------------------------------

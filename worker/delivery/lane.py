@@ -40,7 +40,7 @@ def within(items: Iterable[Item], most_records: int, most_bytes: int) -> list[It
     return group
 
 
-class LaneEvents(Protocol):
+class LaneOwner(Protocol):
     """What a lane asks of its collector."""
 
     async def publish(self, topic: str, partition: int, items: Sequence[Item]) -> int:
@@ -66,7 +66,7 @@ class Lane:
         self,
         topic: str,
         partition: int,
-        events: LaneEvents,
+        events: LaneOwner,
         clock: Clock,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:

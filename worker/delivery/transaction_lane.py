@@ -29,7 +29,7 @@ LATE_INTERVALS = 5
 is `LATE_S` old already, as all are under a backlog, so many intervals pass before the next one."""
 
 
-class LaneEvents(Protocol):
+class TransactionLaneOwner(Protocol):
     """What a lane asks of its collector."""
 
     def enough(self, waiting: int) -> bool:
@@ -54,7 +54,7 @@ class TransactionLane:
         partition: TopicPartition,
         transactions: Transactions,
         outcomes: Outcomes,
-        events: LaneEvents,
+        events: TransactionLaneOwner,
         room: PublishingRoom,
         *,
         interval_s: float,

@@ -111,7 +111,7 @@ class TransactionalCollector:
     # --- called by the lanes ----------------------------------------------------------------------------------------
 
     def enough(self, waiting: int) -> bool:
-        """See `worker.delivery.transaction_lane.LaneEvents`.
+        """See `worker.delivery.transaction_lane.TransactionLaneOwner`.
 
         Beyond half of what may be in flight, all lanes together, intake would soon wait for a commit.
         """
@@ -119,7 +119,7 @@ class TransactionalCollector:
         return waiting * max(1, busy) >= self._max_waiting
 
     def fenced(self, partition: TopicPartition, error: FencedError) -> None:
-        """See `worker.delivery.transaction_lane.LaneEvents`."""
+        """See `worker.delivery.transaction_lane.TransactionLaneOwner`."""
         now = self._clock.monotonic()
         again = now - self._fenced_at.get(partition, float("-inf")) < FENCED_AGAIN_S
         self._fenced_at[partition] = now
@@ -129,5 +129,5 @@ class TransactionalCollector:
         self._on_fenced(partition)
 
     def fail(self, error: BaseException) -> None:
-        """See `worker.delivery.transaction_lane.LaneEvents`."""
+        """See `worker.delivery.transaction_lane.TransactionLaneOwner`."""
         self._on_failure(error)

@@ -37,7 +37,7 @@ _CODECS: dict[Codec, int] = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd"
 _TAKEN_OVER = (ProducerFenced, InvalidProducerEpoch, InvalidTxnState, InvalidProducerIdMapping)
 
 
-def transactional_id(dead_letter_topic: str) -> str:
+def replay_transactional_id(dead_letter_topic: str) -> str:
     """One for each dead-letter topic, whoever replays it: the latest to start fences all others."""
     return f"reviews-worker.replay.{dead_letter_topic}"
 
@@ -49,7 +49,7 @@ def new_producer(
     return AIOKafkaProducer(
         **client_options,
         client_id="reviews-worker-replay",
-        transactional_id=transactional_id(dead_letter_topic),
+        transactional_id=replay_transactional_id(dead_letter_topic),
         transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),
         acks="all",
         compression_type=None if codec == "none" else codec,

@@ -52,7 +52,7 @@ class Surroundings(NamedTuple):
     letters: DeadLetterLog | None = None
 
 
-class Delivery(Collector, Protocol):
+class OutputCollector(Collector, Protocol):
     """What publishes, and over which life."""
 
     async def take_over(self, partitions: Collection[TopicPartition]) -> None:
@@ -69,7 +69,7 @@ class Parts(NamedTuple):
     """A pipeline, and the collector that has to be stopped with it."""
 
     pipeline: Pipeline[Any]
-    collector: Delivery
+    collector: OutputCollector
 
 
 def new_producer(settings: Settings, transactional_id: str | None = None) -> AIOKafkaProducer:
@@ -129,7 +129,7 @@ def build_pipeline(
     def failed(error: BaseException) -> None:
         pipeline.fail(error)
 
-    collector: Delivery
+    collector: OutputCollector
     if settings.exactly_once:
         collector = TransactionalCollector(
             group=settings.group,

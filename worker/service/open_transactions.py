@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from worker.observability.metrics import Metrics
 from worker.records import TopicPartition
-from worker.source.partition_progress import Standing
+from worker.source.partition_progress import PartitionProgress
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +30,11 @@ class OpenTransactions:
         self._metrics = metrics
         self._open: dict[TopicPartition, _Open] = {}
 
-    def look(self, now: float, standing: Mapping[TopicPartition, Standing]) -> None:
+    def look(self, now: float, progress: Mapping[TopicPartition, PartitionProgress]) -> None:
         """The partitions of the assignment, as they stand now."""
-        for partition in self._open.keys() - standing.keys():
+        for partition in self._open.keys() - progress.keys():
             del self._open[partition]
-        for partition, at in standing.items():
+        for partition, at in progress.items():
             end, begins = at.end, at.open_from
             seen = self._open.get(partition)
             if seen is not None and seen.begins != begins:

@@ -34,7 +34,7 @@ from worker.service.newcomer import newcomer_is_answered
 from worker.service.readiness import readiness_problem
 from worker.service.stacks import all_stacks
 from worker.service.totals import Totals
-from worker.service.watchdog import Watch
+from worker.service.watchdog import Watchdog
 from worker.settings import Settings
 from worker.source.app import FaustApp, build_app
 from worker.tasks import owned
@@ -97,7 +97,7 @@ class WorkerService:
         )
         self.url = await server.start()
         logger.info("health and metrics on %s", self.url)
-        self._watching.append(owned(self._new_watch().run(), "watchdog", self._fail))
+        self._watching.append(owned(self._new_watchdog().run(), "watchdog", self._fail))
         try:
             if not await self._unless_stopped(asyncio.create_task(self._start())):
                 return ExitCode.OK
@@ -183,8 +183,8 @@ class WorkerService:
 
     # --- serve and stop ---------------------------------------------------------------------------------------------
 
-    def _new_watch(self) -> Watch:
-        return Watch(
+    def _new_watchdog(self) -> Watchdog:
+        return Watchdog(
             source=lambda: self._app.reviews_consumer if self._app else None,
             task=lambda: self._parts.pipeline.task if self._parts else None,
             progress=self._progress,

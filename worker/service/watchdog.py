@@ -21,7 +21,7 @@ from worker.records import TopicPartition
 from worker.service.newcomer import Ask, Newcomer
 from worker.service.open_transactions import OpenTransactions
 from worker.service.totals import Totals
-from worker.source.partition_progress import MissingTopicError, Standing
+from worker.source.partition_progress import MissingTopicError, PartitionProgress
 from worker.tasks import OnFailure
 
 logger = logging.getLogger(__name__)
@@ -32,10 +32,10 @@ WATCH_INTERVAL_S = 1.0
 class Source(Protocol):
     """Who knows how far the partitions are read."""
 
-    async def standing(self) -> dict[TopicPartition, Standing]: ...
+    async def partition_progress(self) -> dict[TopicPartition, PartitionProgress]: ...
 
 
-class Watch:
+class Watchdog:
     """Asks the broker how far there is to go, and says once when a standstill begins and once when it ends.
 
     `source` answers None as long as the worker has not joined its group.
@@ -99,7 +99,7 @@ class Watch:
         if source is None:
             return  # still starting
         try:
-            standing = await source.standing()
+            progress = await source.partition_progress()
         except TimeoutError:
             return  # neither the consumer's thread nor the broker says anything: the watchdog's time runs on
         except IllegalStateError:
@@ -122,7 +122,7 @@ class Watch:
         self._topic.back()
         self._metrics.topic_missing.set(0)
         if task is not None and not task.closed:
-            self._report_lag(task, standing)
+            self._report_lag(task, progress)
 
     def _answered(self) -> None:
         self._newcomer.answered()
@@ -133,9 +133,9 @@ class Watch:
         self._drain_time.interrupted()
         self._progress.caught_up(self._clock.monotonic())
 
-    def _report_lag(self, task: StreamTask, standing: Mapping[TopicPartition, Standing]) -> None:
+    def _report_lag(self, task: StreamTask, progress: Mapping[TopicPartition, PartitionProgress]) -> None:
         waiting, lag, committed_offsets = task.in_flight, 0, {}
-        for partition, at in standing.items():
+        for partition, at in progress.items():
             submitted_until, committed = task.position(partition) or 0, task.committed(partition)
             # What was handed over and never arrived counts too: Faust may lose a chunk on its way.
             unread, lost = max(0, at.readable - at.position), max(0, (at.delivered_until or 0) - submitted_until)
@@ -151,9 +151,9 @@ class Watch:
             lag += max(0, behind - held) if at.damaged is None else 0
             committed_offsets[partition] = committed
         now = self._clock.monotonic()
-        self._transactions.look(now, standing)
+        self._transactions.look(now, progress)
         self._metrics.drain_seconds.set(self._drain_time.after(now, committed_offsets, lag))
-        self._totals.stand(waiting + sum(at.end - at.readable for at in standing.values()))
+        self._totals.stand(waiting + sum(at.end - at.readable for at in progress.values()))
         if not waiting:
             self._progress.caught_up(now)
 

@@ -16,7 +16,7 @@ from worker.records import Chunk
 from worker.settings import Settings
 from worker.settings.command_line import command_line
 from worker.source.chunks import ChunkScheduler
-from worker.source.context import Host, Membership
+from worker.source.context import Membership, SourceContext
 from worker.source.transport import Consumer, Transport
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class _Passthrough(codecs.Codec):
 class FaustApp(faust.App):
     """A Faust app that uses our transport and writes nothing to the disk."""
 
-    host: Host
+    context: SourceContext
 
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self, loop=self.loop)
@@ -93,7 +93,7 @@ def build_app(settings: Settings, membership: Membership, intake: Intake) -> Fau
         topic_disable_leader=True,
         web_enabled=False,
     )
-    app.host = Host(
+    app.context = SourceContext(
         membership=membership,
         read_committed=settings.read_committed,
         from_beginning=settings.from_beginning,

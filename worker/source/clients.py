@@ -47,7 +47,7 @@ class Producer(driver.Producer):
     """Faust starts one, though nothing is sent through it."""
 
     def _settings_auth(self) -> Mapping[str, Any]:
-        options: Mapping[str, Any] = self.app.host.client_options  # type: ignore[attr-defined]  # our app
+        options: Mapping[str, Any] = self.app.context.client_options  # type: ignore[attr-defined]  # our app
         return options
 
 

@@ -32,10 +32,10 @@ from worker.kafka.security import lacking
 from worker.records import TopicPartition
 from worker.source.chunks import Fetched
 from worker.source.clients import new_consumer
-from worker.source.context import Host
+from worker.source.context import SourceContext
 from worker.source.damaged_partitions import DamagedPartitions
-from worker.source.delivered_ranges import HandedOver
-from worker.source.partition_progress import Standing, standing_of
+from worker.source.delivered_ranges import DeliveredRanges
+from worker.source.partition_progress import PartitionProgress, progress_of
 from worker.source.same_topic import SameTopic
 from worker.source.start_offsets import Gaps, Starts
 from worker.source.stored_offsets import ANSWER_TIMEOUT_S, STALE, StoredOffsets
@@ -67,7 +67,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._ending_generation = -1
         self._lost_in = -1
         self._reading = 0
-        self._handed_over = HandedOver()
+        self._delivered = DeliveredRanges()
         self._damaged: DamagedPartitions | None = None
         self._stored = StoredOffsets(self._ensure_consumer, self.offset_metadata)
         self._beginning: asyncio.Task[None] | None = None
@@ -75,23 +75,23 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._watching: list[asyncio.Task[None]] = []
 
     @property
-    def _host(self) -> Host:
-        host: Host = self.app.host  # type: ignore[attr-defined]  # our app
-        return host
+    def _context(self) -> SourceContext:
+        context: SourceContext = self.app.context  # type: ignore[attr-defined]  # our app
+        return context
 
     def _create_worker_consumer(self, transport: Any) -> Any:
-        host = self._host
-        return new_consumer(self.app.conf, host.client_options, read_committed=host.read_committed)
+        context = self._context
+        return new_consumer(self.app.conf, context.client_options, read_committed=context.read_committed)
 
     async def on_start(self) -> None:
         """Start the consumer, and watch its place in the group."""
         await super().on_start()
         consumer = self._ensure_consumer()
-        failed = self._host.failed
+        failed = self._context.failed
         self._gaps = Gaps(consumer, failed)
-        self._damaged = DamagedPartitions(consumer, self._host.skip_command)
+        self._damaged = DamagedPartitions(consumer, self._context.skip_command)
         fetcher: BoundedFetcher = consumer._fetcher
-        fetcher.on_damage, fetcher.max_taken_bytes = self._damaged.found, self._host.max_taken_bytes
+        fetcher.on_damage, fetcher.max_taken_bytes = self._damaged.found, self._context.max_taken_bytes
         self._watch_topics(consumer)
         self._place = PlaceInGroup(consumer, failed)
         self._watching = [owned(self._place.watch(), "watch the place in the group", failed, ends=True)]
@@ -102,8 +102,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _watch_topics(self, consumer: Any) -> None:
         self._topic_ids = TopicIds(consumer, lambda: self.generation)
-        self._starts = Starts(consumer, self._topic_ids, from_beginning=self._host.from_beginning)
-        self._same_topic = SameTopic(consumer, self._topic_ids, self._starts, self._handed_over.ends)
+        self._starts = Starts(consumer, self._topic_ids, from_beginning=self._context.from_beginning)
+        self._same_topic = SameTopic(consumer, self._topic_ids, self._starts, self._delivered.ends)
 
     async def on_thread_stop(self) -> None:
         """Stop the consumer, whatever the broker does: whoever stops this thread waits for its end.
@@ -135,15 +135,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if self._beginning is not None:
             self._beginning.cancel()
         if revoked:
-            offsets = await self._on_worker_loop(self._host.membership.revoked())
+            offsets = await self._on_worker_loop(self._context.membership.revoked())
             if offsets and not self.app.should_stop:
                 try:
                     await self._store(offsets, generation)
                 except BrokerError as error:
                     logger.warning("offsets could not be committed before the rebalance (%s); repeats follow", error)
-        await self._on_worker_loop(_call(self._host.membership.closed))
+        await self._on_worker_loop(_call(self._context.membership.closed))
         self._ending_generation = -1
-        self._handed_over.clear()
+        self._delivered.clear()
         if self._damaged is not None:
             self._damaged.clear()
         self._stored.offsets.clear()
@@ -162,7 +162,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _assign(self, assigned: set[TP], generation_id: int) -> None:
         self._joining = False
         self._beginning = owned(
-            self._begin(self.generation, assigned), "begin an assignment", self._host.failed, ends=True
+            self._begin(self.generation, assigned), "begin an assignment", self._context.failed, ends=True
         )
         await asyncio.wait({self._beginning}, timeout=BEGINNING_PATIENCE_S)
         await super().on_partitions_assigned(assigned, generation_id)
@@ -173,14 +173,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         try:
             yield
         except Exception as error:
-            self._host.failed(error)
+            self._context.failed(error)
             raise
 
     async def _begin(self, generation: int, assigned: set[TP]) -> None:
         """Fence, then read the committed offsets, then let the records through: in this order."""
         partitions = [driver.ensure_aiokafka_TP(tp) for tp in assigned]
         to_fence = partitions
-        if not self._host.exactly_once:
+        if not self._context.exactly_once:
             # A member of the time when the group processed these exactly once may have a transaction open. It is fenced
             # first: who waits for the transaction of a dead member waits until the broker gives it up.
             answer = await self._answer(generation, lambda: offsets_by_now(self._ensure_consumer(), partitions))
@@ -188,11 +188,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             marked = [each for each, at in committed.items() if OffsetMetadata.parse(at.metadata).exactly_once]
             to_fence = [*pending, *marked]
         if to_fence:
-            taking_over = self._host.membership.take_over([TopicPartition(*each) for each in to_fence])
+            taking_over = self._context.membership.take_over([TopicPartition(*each) for each in to_fence])
             await self._on_worker_loop(taking_over)
         start = await self._answer(generation, lambda: self._starts.of(partitions, generation))
         if start is not None and generation == self.generation:
-            await self._on_worker_loop(_call(self._host.membership.assigned, generation, start))
+            await self._on_worker_loop(_call(self._context.membership.assigned, generation, start))
 
     async def _answer(self, generation: int, ask: Callable[[], Awaitable[T]]) -> T | None:
         """The answer of `ask`, as often as it takes; None when the assignment is over."""
@@ -226,7 +226,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             records_by_partition = await super()._fetch_records(*args, **kwargs)
         except TopicAuthorizationFailedError as error:  # Faust would crash, and show where
             if reason := lacking(error, "read"):
-                self._host.failed(reason)
+                self._context.failed(reason)
             return {}
         assignment, reading = (self.generation, self._joining), self._reading
         # Asked after the fetch: the fetch itself knows only the name.
@@ -240,14 +240,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         for tp, records in records_by_partition.items():
             first = records[0].offset
             if not flows or tp not in active or tp in others:
-                self._seek_back(tp, min(first, self._handed_over.sought(tp, first)))
+                self._seek_back(tp, min(first, self._delivered.sought(tp, first)))
                 continue
-            if self._handed_over.begins_anew(tp, first):
+            if self._delivered.begins_anew(tp, first):
                 self._begin_anew(tp, first)
                 continue
             if self._damaged is not None:
                 self._damaged.read(driver.ensure_aiokafka_TP(tp), records[-1].offset + 1)
-            follows = self._handed_over.add(tp, first, records[-1].offset + 1)
+            follows = self._delivered.add(tp, first, records[-1].offset + 1)
             if follows is not None and first > follows + MARKER:
                 self._gaps.look_into(driver.ensure_aiokafka_TP(tp), follows, first)
             fetched[tp] = Fetched(self.generation, follows, records, self._reading)
@@ -266,7 +266,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 tp.topic,
                 tp.partition,
                 first,
-                self._handed_over.until(tp),
+                self._delivered.until(tp),
             )
             self._ensure_consumer()._coordinator.request_rejoin()
 
@@ -284,7 +284,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _read_again(self) -> None:
         self._reading += 1
         stored = {TP(*partition): offset for partition, offset in self._stored.offsets.items()}
-        for partition, offset in self._handed_over.seek_back(stored).items():
+        for partition, offset in self._delivered.seek_back(stored).items():
             self._seek_back(TP(*partition), offset)
 
     def _seek_back(self, tp: TP, offset: int) -> None:
@@ -305,25 +305,25 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             ),
         )
 
-    async def standing(self) -> dict[TopicPartition, Standing]:
+    async def partition_progress(self) -> dict[TopicPartition, PartitionProgress]:
         """How far each assigned partition is read and how far it goes; may be called from the worker's loop.
 
         Those without a leader are left out. Without an assignment the broker is asked all the same. Raises KafkaError
         when the broker cannot say, TimeoutError when this thread does not answer.
         """
         async with asyncio.timeout(2 * ANSWER_TIMEOUT_S):
-            return await self._on_own_loop(self._standing())
+            return await self._on_own_loop(self._partition_progress())
 
-    async def _standing(self) -> dict[TopicPartition, Standing]:
+    async def _partition_progress(self) -> dict[TopicPartition, PartitionProgress]:
         if self._place is None:
             return {}  # it is not started
-        until, damaged = self._handed_over.until, self._damaged
+        until, damaged = self._delivered.until, self._damaged
         with contextlib.suppress(KafkaError, TimeoutError):
             await self._same_topic.look(self._ensure_consumer().assignment())
-        standing = await standing_of(
-            self._ensure_consumer(), lambda place: until(TP(*place)), read_committed=self._host.read_committed
+        progress = await progress_of(
+            self._ensure_consumer(), lambda place: until(TP(*place)), read_committed=self._context.read_committed
         )
-        return damaged.seen_in(standing) if damaged else standing
+        return damaged.seen_in(progress) if damaged else progress
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's livelock messages rest on its own bookkeeping, which is off: `Progress` watches instead."""
@@ -333,7 +333,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.thread_loop))
 
     async def _on_worker_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._host.worker_loop))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._context.worker_loop))
 
 
 async def _call(function: Any, *args: Any) -> None:

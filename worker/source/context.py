@@ -30,7 +30,7 @@ class Membership(Protocol):
 
 
 @dataclass(frozen=True)
-class Host:
+class SourceContext:
     """Given to the transport by the app that it belongs to."""
 
     membership: Membership

@@ -17,7 +17,7 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 
 from worker.errors import DamagedBatchError
 from worker.records import TopicPartition
-from worker.source.partition_progress import Standing
+from worker.source.partition_progress import PartitionProgress
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +68,10 @@ class DamagedPartitions:
             logger.info("%s/%d can be read again at offset %d", partition.topic, partition.partition, damage.offset)
             self._let_go(partition)
 
-    def seen_in(self, standing: dict[TopicPartition, Standing]) -> dict[TopicPartition, Standing]:
+    def seen_in(self, progress: dict[TopicPartition, PartitionProgress]) -> dict[TopicPartition, PartitionProgress]:
         """The same with what is damaged."""
         damaged = {TopicPartition(*place): damage.offset for place, damage in self._damaged.items()}
-        return {place: each._replace(damaged=damaged.get(place)) for place, each in standing.items()}
+        return {place: each._replace(damaged=damaged.get(place)) for place, each in progress.items()}
 
     def clear(self) -> None:
         """The assignment is over."""

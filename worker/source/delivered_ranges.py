@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from faust.types import TP
 
 
-class HandedOver:
+class DeliveredRanges:
     """Of each partition a run of offsets, from the first record of the assignment on."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ class MissingTopicError(KafkaError):  # type: ignore[misc]  # aiokafka's types a
     """The broker answers, and says that there is no such topic."""
 
 
-class Standing(NamedTuple):
+class PartitionProgress(NamedTuple):
     """How far a partition is read."""
 
     position: int
@@ -42,9 +42,9 @@ class Standing(NamedTuple):
         return self.end if self.open_from is None else self.open_from
 
 
-async def standing_of(
+async def progress_of(
     consumer: Any, delivered_until: Callable[[KafkaPartition], int | None], *, read_committed: bool
-) -> dict[TopicPartition, Standing]:
+) -> dict[TopicPartition, PartitionProgress]:
     """How far each assigned partition is read and how far it goes; those without a leader are left out.
 
     Without an assignment the broker is asked all the same. Raises MissingTopicError when it knows no such topic,
@@ -62,15 +62,15 @@ async def standing_of(
             stable = await consumer.end_offsets(asked) if read_committed else {}
     except TimeoutError as error:
         raise KafkaTimeoutError(f"no answer for {PATIENCE_S:g} s") from error
-    standing = {}
+    progress = {}
     for partition in assigned & ends.keys():
         async with asyncio.timeout(POSITION_TIMEOUT_S):
             position = await consumer.position(partition)
         end, open_from = ends[partition], stable.get(partition)
         if open_from is not None and open_from >= end:
             open_from = None
-        standing[TopicPartition(*partition)] = Standing(position, end, delivered_until(partition), open_from)
-    return standing
+        progress[TopicPartition(*partition)] = PartitionProgress(position, end, delivered_until(partition), open_from)
+    return progress
 
 
 async def _see_topics(consumer: Any, topics: Collection[str]) -> None:

@@ -17,7 +17,7 @@ from worker.records import TopicPartition
 from worker.source.chunks import Fetched, to_chunk
 from worker.source.clients import Producer
 from worker.source.consumer_thread import ConsumerThread
-from worker.source.partition_progress import Standing
+from worker.source.partition_progress import PartitionProgress
 
 OVER = -1
 """The generation of what the pipeline is to drop."""
@@ -82,9 +82,9 @@ class Consumer(driver.Consumer):
         """The event loop of the consumer's thread."""
         return self._thread.thread_loop
 
-    async def standing(self) -> dict[TopicPartition, Standing]:
-        """See `ConsumerThread.standing`."""
-        return await self._thread.standing()
+    async def partition_progress(self) -> dict[TopicPartition, PartitionProgress]:
+        """See `ConsumerThread.partition_progress`."""
+        return await self._thread.partition_progress()
 
 
 class Transport(driver.Transport):

@@ -41,7 +41,7 @@ class Assignment:
         return self.states[partition]
 
 
-class Fetched(BoundedFetcher):
+class RecordingFetcher(BoundedFetcher):
     """What a fetch has brought; nothing is asked for."""
 
     def __init__(self) -> None:  # without a client
@@ -88,7 +88,7 @@ PLACES = [TopicPartition("in", number) for number in range(3)]
     ],
 )
 def test_keys_values_and_headers_count_and_so_does_what_is_around_them(record: Any) -> None:
-    fetched = Fetched()
+    fetched = RecordingFetcher()
     fetched.bring(PLACES[0], batch(*[record] * 300))
     offsets = []
     while taken := fetched.take():
@@ -100,7 +100,7 @@ def test_keys_values_and_headers_count_and_so_does_what_is_around_them(record: A
 
 
 def test_a_batch_is_handed_over_to_its_end_before_another_one_is_unpacked() -> None:
-    fetched = Fetched()
+    fetched = RecordingFetcher()
     for place in PLACES:
         fetched.bring(place, batch(*[(b"", bytes(10_000), [])] * 12))
     order: list[TopicPartition] = []
@@ -111,7 +111,7 @@ def test_a_batch_is_handed_over_to_its_end_before_another_one_is_unpacked() -> N
 
 
 def test_few_batches_are_unpacked_whatever_is_asked_for_and_all_records_come_in_order() -> None:
-    fetched = Fetched()
+    fetched = RecordingFetcher()
     places = [TopicPartition("in", number) for number in range(5)]
     for place in places:
         fetched.bring(place, batch(*[(b"k", b"v" * 10_000, [])] * 60))
@@ -127,14 +127,14 @@ def test_few_batches_are_unpacked_whatever_is_asked_for_and_all_records_come_in_
 
 
 def test_an_unpacked_batch_is_let_go_with_its_last_record() -> None:
-    fetched = Fetched()
+    fetched = RecordingFetcher()
     fetched.bring(PLACES[0], batch((b"", bytes(BOUND), [])) + b"cut off")
     fetched.take()
     assert fetched.unpacked == []
 
 
 def test_nothing_more_is_asked_for_while_too_much_waits() -> None:
-    fetched = Fetched()
+    fetched = RecordingFetcher()
     fetched.bring(PLACES[0], bytes(MAX_AHEAD_BYTES - 1))
     assert fetched._ahead_bytes() < MAX_AHEAD_BYTES
     fetched.bring(PLACES[1], bytes(1))

@@ -209,7 +209,7 @@ async def test_chunks_that_are_read_again_come_out_once(broker: FakeBroker, work
     append(broker, 5)
     await broker.until(lambda: len(broker.records(OUTPUT)) >= 45)
     assert await worker.stop() == 0
-    assert worker.member.handed_over == 40 + 35
+    assert worker.member.delivered == 40 + 35
     assert offsets_out(broker) == list(range(45))
 
 

@@ -18,8 +18,8 @@ from worker.pipeline.stream_task import StreamTask
 from worker.records import TOMBSTONE, TopicPartition
 from worker.service.service import MISSING
 from worker.service.totals import Totals
-from worker.service.watchdog import Watch
-from worker.source.partition_progress import MissingTopicError, Standing
+from worker.service.watchdog import Watchdog
+from worker.source.partition_progress import MissingTopicError, PartitionProgress
 
 STALL_TIMEOUT_S = 120.0
 REBALANCE_TIMEOUT_S = 30.0
@@ -29,9 +29,9 @@ class Source:
     """What the consumer says of its partitions."""
 
     def __init__(self) -> None:
-        self.answer: dict[TopicPartition, Standing] | Exception = {}
+        self.answer: dict[TopicPartition, PartitionProgress] | Exception = {}
 
-    async def standing(self) -> dict[TopicPartition, Standing]:
+    async def partition_progress(self) -> dict[TopicPartition, PartitionProgress]:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -49,7 +49,7 @@ class World:
         self.progress = Progress(STALL_TIMEOUT_S, REBALANCE_TIMEOUT_S, start_timeout_s=0.0, started_at=0.0)
         self.progress.assigned(self.clock.monotonic())
         self.failures: list[BaseException] = []
-        self.watch = Watch(
+        self.watch = Watchdog(
             source=lambda: self.source,
             task=lambda: self.task,
             progress=self.progress,
@@ -70,7 +70,7 @@ class World:
         return self.newcomer_is_answered
 
     def stands_at(self, position: int, end: int, delivered_until: int | None, open_from: int | None = None) -> None:
-        self.source.answer = {PARTITION: Standing(position, end, delivered_until, open_from)}
+        self.source.answer = {PARTITION: PartitionProgress(position, end, delivered_until, open_from)}
 
     async def problem_after(self, seconds: float) -> str | None:
         """What the watchdog says after so long, with a look every second."""
@@ -122,7 +122,7 @@ async def test_a_chunk_that_was_handed_over_and_never_arrived_is_a_standstill(wo
 
 
 async def test_what_lies_behind_damage_is_lag_and_no_standstill(world: World) -> None:
-    world.source.answer = {PARTITION: Standing(12, 40, 12, damaged=12)}
+    world.source.answer = {PARTITION: PartitionProgress(12, 40, 12, damaged=12)}
     submit(world, [10, 11])
     world.collector.acknowledge_all()
     assert await world.problem_after(500) is None
@@ -137,7 +137,7 @@ async def test_what_lies_behind_damage_is_lag_and_no_standstill(world: World) ->
 
 async def test_what_is_in_flight_before_damage_must_still_move(world: World) -> None:
     submit(world, [10, 11])
-    world.source.answer = {PARTITION: Standing(12, 40, 12, damaged=12)}
+    world.source.answer = {PARTITION: PartitionProgress(12, 40, 12, damaged=12)}
     assert await world.problem_after(122)
 
 

@@ -20,7 +20,7 @@ from worker.records import Record, TopicPartition
 from worker.source import consumer_thread, same_topic
 from worker.source.chunks import ChunkScheduler, Fetched, to_chunk
 from worker.source.consumer_thread import ConsumerThread
-from worker.source.context import Host
+from worker.source.context import SourceContext
 from worker.source.transport import Consumer
 
 FIRST, SECOND = TP("reviews.in", 0), TP("reviews.in", 1)
@@ -191,7 +191,7 @@ async def thread(consumer: FakeConsumer, membership: FakeMembership, monkeypatch
 
     monkeypatch.setattr(consumer_thread.driver.AIOKafkaConsumerThread, "on_partitions_revoked", nothing)
     monkeypatch.setattr(consumer_thread.driver.AIOKafkaConsumerThread, "__post_init__", lambda _: None)
-    host = Host(
+    context = SourceContext(
         membership=membership,
         read_committed=True,
         from_beginning=True,
@@ -201,7 +201,7 @@ async def thread(consumer: FakeConsumer, membership: FakeMembership, monkeypatch
         skip_command="reviews-worker skip",
         worker_loop=asyncio.get_running_loop(),
     )
-    return Thread(consumer, SimpleNamespace(host=host, should_stop=False))
+    return Thread(consumer, SimpleNamespace(context=context, should_stop=False))
 
 
 async def test_offsets_are_stored_and_never_lowered(thread: Thread, consumer: FakeConsumer) -> None:
@@ -367,7 +367,7 @@ async def test_what_a_broker_still_has_of_the_topic_before_is_not_handed_over_ei
     first, consumer._client.topic_id = consumer._client.topic_id, b"the second topic"
     await thread._fetch_records()
     thread.generation = 2
-    thread._handed_over.clear()
+    thread._delivered.clear()
     consumer._client.topic_id = first
     assert await thread._fetch_records() == {}
     consumer._client.topic_id = b"the second topic"
