@@ -78,7 +78,7 @@ def _watch_until_owner_ends(owner: int) -> set[int]:
 
 
 def main(owner: int, folder: str) -> None:
-    """Watchdog, then clean up."""
+    """Watch, then clean up."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     orphans = _watch_until_owner_ends(owner)
