@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 
 import pytest
@@ -101,3 +102,11 @@ FETCHER = "aiokafka.consumer.fetcher"
 )  # fmt: skip
 def test_a_name_that_is_gone_or_not_used_is_a_fault(private: PrivateName) -> None:
     assert library.fault_of(private) is not None
+
+
+def test_the_page_of_repairs_names_each_file_and_what_it_uses() -> None:
+    page = (our_uses.ROOT / "docs" / "library-repairs.md").read_text(encoding="utf-8")
+    sections = page.split("\n### ")[1:]
+    named = [set(re.findall(r"`([\w./]+)(?:\(\))?`", section)) for section in sections]
+    missing = {use for use in LISTED if not any({use.file, use.name} <= names for names in named)}
+    assert not missing, f"no section of docs/library-repairs.md has these together:\n{lines(missing)}"

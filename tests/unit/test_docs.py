@@ -21,6 +21,7 @@ from kafka_rights import ENDS_WITH, OF_COMMANDS, OF_THE_WORKER
 import worker
 from tests.chaos.scenario import SCENARIOS
 from tests.chaos.scenarios import load_all
+from tests.seams.private_names import PRIVATE_NAMES
 from worker.cli.commands import COMMANDS, commands
 from worker.cli.described import described_settings
 from worker.cli.dlq.commands import COMMANDS as DLQ_COMMANDS
@@ -197,6 +198,7 @@ def test_every_setting_that_is_named_exists(path: Path) -> None:
     known = {*Settings.model_fields, *(reason.value for reason in Reason), *(stage.value for stage in Stage)}
     load_all()
     known |= NO_SETTINGS | metrics | {code.name for code in ExitCode} | SCENARIOS.keys()
+    known |= {private.name for private in PRIVATE_NAMES}
     variables = {variable for setting in described_settings() for variable in setting.variables}
     for variable in re.findall(rf"{ENVIRONMENT_PREFIX}[A-Z][A-Z_]*", text_of(path)):
         assert variable in variables, f"{path.name} names {variable}"
