@@ -12,6 +12,7 @@
 #   make bench-overload  ten times the capacity, and a backlog of a million
 #   make bench-memory    the most memory that a worker takes, under loads of many kinds
 #   make bench-gpu  the model on an NVIDIA GPU, or what is missing for it
+#   make seams    the newest aiokafka and Faust, pre-releases too: what of our repairs breaks with them
 #   make tools    what checks deploy/, into build/tools/: helm, kubeconform, promtool ...
 #   make image-test    the image, really built and run (Debian, as root)
 #   make cluster-test  the chart on a control plane of its own; `make cluster-tools` builds that
@@ -26,7 +27,7 @@ SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadsc
 TOOLS := $(if $(findstring tests/,$(ARGS)),$(if $(findstring tests/deploy,$(ARGS)),tools),tools)
 
 .PHONY: demo test check format reference chaos fuzz bench bench-delivery bench-rebalance bench-overload bench-memory bench-model \
-        bench-gpu tools cluster-tools image-test cluster-test lock wheel clean
+        bench-gpu seams tools cluster-tools image-test cluster-test lock wheel clean
 
 demo: .venv/.installed-demo
 	@$(PY) -m worker.cli demo $(ARGS)
@@ -78,6 +79,9 @@ bench-memory: .venv/.installed-test
 
 bench-gpu: .venv/.installed-test
 	@$(PY) -m tests.benchmarks.bench_gpu $(ARGS)
+
+seams: .venv/.installed-test
+	@sh tests/seams/newest.sh $(ARGS)
 
 tools: .venv/.installed-test
 	@$(PY) -m deploy.tools
