@@ -99,17 +99,17 @@ def inherited() -> set[Use]:
 
 def mentions(use: Use) -> bool:
     """Whether a file of ours has the name at all: as an attribute, an import, a definition or as text."""
-    for node in ast.walk(trees()[use.file]):
-        named = (
-            getattr(node, "attr", None),
-            getattr(node, "name", None),
-            getattr(node, "id", None),
-            getattr(node, "arg", None),
-            getattr(node, "value", None) if isinstance(node, ast.Constant) else None,
-        )
-        if use.name in named:
-            return True
-    return False
+    return use.name in _names_in(use.file)
+
+
+@functools.cache
+def _names_in(file: str) -> frozenset[object]:
+    names = set()
+    for node in ast.walk(trees()[file]):
+        names |= {getattr(node, kind, None) for kind in ("attr", "name", "id", "arg")}
+        if isinstance(node, ast.Constant):
+            names.add(node.value)
+    return frozenset(names)
 
 
 def subclasses() -> list[type]:

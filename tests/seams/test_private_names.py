@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterable
 
@@ -16,11 +17,12 @@ LISTED = {Use(file, private.name) for private in PRIVATE_NAMES for file in priva
 OTHERS = {Use(*use) for use in NOT_OF_THESE_LIBRARIES}
 
 
-def in_use() -> set[Use]:
+@functools.cache
+def in_use() -> frozenset[Use]:
     """All that our source uses and that may be a private name of the libraries."""
     trees = our_uses.trees()
     found = our_uses.reached(trees) | our_uses.replaced(trees) | our_uses.overridden() | our_uses.inherited()
-    return {use for use in found if use.name not in OF_NAMED_TUPLES}
+    return frozenset(use for use in found if use.name not in OF_NAMED_TUPLES)
 
 
 def lines(uses: Iterable[Use]) -> str:
