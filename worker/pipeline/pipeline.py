@@ -94,6 +94,7 @@ class Pipeline(Generic[B]):
         for slot in self._slots:
             self._free_slots.put_nowait(slot)
         self._routines: list[asyncio.Task[None]] = []
+        self._computing: set[asyncio.Task[None]] = set()
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -135,9 +136,10 @@ class Pipeline(Generic[B]):
         """Stop the routines and threads. Does not commit: see `revoked`."""
         if self.task is not None:
             self.task.close()
-        for routine in self._routines:
+        running = (*self._routines, *self._computing)
+        for routine in running:
             routine.cancel()
-        await asyncio.gather(*self._routines, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         self._preparing_threads.shutdown(wait=False, cancel_futures=True)
         for slot in self._slots:
             slot.thread.shutdown(wait=False, cancel_futures=True)
@@ -232,7 +234,9 @@ class Pipeline(Generic[B]):
             batch = await self._next_batch()
             task = self.task
             slot = await self._free_slots.get()
-            owned(self._infer(batch, task, slot), slot.thread.name, self.fail, ends=True)
+            computing = owned(self._infer(batch, task, slot), slot.thread.name, self.fail, ends=True)
+            self._computing.add(computing)
+            computing.add_done_callback(self._computing.discard)
 
     async def _next_batch(self) -> B:
         while True:

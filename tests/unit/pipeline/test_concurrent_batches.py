@@ -124,6 +124,21 @@ async def test_a_drain_finishes_what_is_computed_side_by_side(broker: FakeBroker
     assert broker.committed("reviews-worker") == {PARTITION: 40}
 
 
+async def test_nobody_waits_for_a_batch_any_more_once_the_worker_is_dead(
+    broker: FakeBroker, tokenizer: Tokenizer
+) -> None:
+    session = FakeSession(concurrency=2)
+    worker = build(broker, session, tokenizer)
+    session.hold()
+    append(broker, 40)
+    await worker.start()
+    await asyncio.to_thread(session.wait_for_calls, 2)
+    assert {"inference-0", "inference-1"} <= {task.get_name() for task in asyncio.all_tasks()}
+    await worker.kill()
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("inference-")]
+    session.release()
+
+
 async def test_an_error_in_one_batch_stops_the_worker(broker: FakeBroker, tokenizer: Tokenizer) -> None:
     class Buggy(FirstIsLast):
         def predict(self, ids: Ids, lengths: Lengths) -> Scores:
