@@ -12,7 +12,7 @@ from tests.chaos.patching import by_name, replace
 from worker.delivery.collector import RecordCollector
 from worker.delivery.transactional_collector import TransactionalCollector
 from worker.inference import BatchRunner
-from worker.kafka.compat.bootstrap import Client
+from worker.kafka.security.bootstrap import Client
 from worker.pipeline.offsets import OffsetTracker
 from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.stream_task import StreamTask

@@ -49,8 +49,8 @@ _CONSUMER, _CLIENT = f"{CONSUMER}:AIOKafkaConsumer", "aiokafka.client:AIOKafkaCl
 _BATCH, _REQUEST = "aiokafka.record.default_records:_DefaultRecordBatchPy", "aiokafka.protocol.api:Request"
 _THREAD = f"{DRIVER}:AIOKafkaConsumerThread"
 
-_BOOTSTRAP, _BOUNDED = COMPAT + "bootstrap.py", COMPAT + "bounded_fetcher.py"
-_CONNECTIONS, _DAMAGED = COMPAT + "connections.py", COMPAT + "damaged_batches.py"
+_BOOTSTRAP, _BOUNDED = "worker/kafka/security/bootstrap.py", COMPAT + "bounded_fetcher.py"
+_CONNECTIONS, _DAMAGED = "worker/kafka/security/connections.py", COMPAT + "damaged_batches.py"
 _DESCRIPTION, _HEADERS = COMPAT + "group_description.py", COMPAT + "lenient_headers.py"
 _STABLE, _STATIC = COMPAT + "stable_offset_fetch.py", COMPAT + "static_membership.py"
 _ADDED, _TOPIC_ID = COMPAT + "added_partitions.py", COMPAT + "topic_id.py"

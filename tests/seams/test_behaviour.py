@@ -19,10 +19,10 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from tests.seams import our_uses
 from tests.seams.library import library_classes
-from worker.kafka.compat.bootstrap import Client, open_connection
 from worker.kafka.compat.bounded_fetcher import BoundedFetcher
 from worker.kafka.compat.damaged_batches import Batches, PartitionRecords
 from worker.kafka.compat.fetch_answers import without_names
+from worker.kafka.security.bootstrap import Client, open_connection
 
 Function = Callable[..., Any]
 

@@ -105,7 +105,7 @@ async def test_a_client_that_no_broker_answers_does_not_ask_the_bootstrap_server
     client.cluster = SimpleNamespace(brokers=lambda: [SimpleNamespace(nodeId=7)])
     client._get_conn = nobody
     assert not await client._metadata_update(ClusterMetadata(), [])
-    assert asked == [7], f"worker/kafka/compat/bootstrap.py {CAN_GO}"
+    assert asked == [7], f"worker/kafka/security/bootstrap.py {CAN_GO}"
 
 
 async def test_questions_go_through_the_connection_that_fetches() -> None:

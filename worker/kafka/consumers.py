@@ -1,9 +1,9 @@
-"""Every consumer that the worker and its commands have: aiokafka's, with four things changed.
+"""Every consumer that the worker and its commands have: aiokafka's, with four repairs of `worker.kafka.compat`.
 
-- `header_names`: headers may have names that are not UTF-8.
-- `batches`: a batch that cannot be read is an error of its own, `DamagedBatchError`, which knows where and how far.
+- `lenient_headers`: headers may have names that are not UTF-8.
+- `damaged_batches`: a batch that cannot be read is an error of its own, `DamagedBatchError`, which knows where it is.
 - `bounded_fetcher`: what is fetched ahead and what is unpacked are bounded in bytes.
-- `questions`: asking for offsets, or for the coordinator, does not wait for a fetch.
+- `consumer_questions`: asking for offsets, or for the coordinator, does not wait for a fetch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The three topics: looked up, and created where that is allowed.
 
 Topics are never created by asking for them: no client of this package lets the broker create what it asks for
-(`worker.kafka.compat.connections`), which would give them the wrong number of partitions.
+(`worker.kafka.security.connections`), which would give them the wrong number of partitions.
 """
 
 from __future__ import annotations

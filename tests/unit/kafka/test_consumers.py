@@ -133,4 +133,4 @@ def test_the_reader_in_python_is_helped_too() -> None:
 def test_every_consumer_of_ours_is_made_here() -> None:
     package = Path(worker.__file__).parent
     makers = [path for path in package.rglob("*.py") if "AIOKafkaConsumer(" in path.read_text()]
-    assert makers == [package / "consumers" / "__init__.py"]
+    assert makers == [package / "kafka" / "consumers.py"]

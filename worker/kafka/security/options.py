@@ -9,8 +9,7 @@ from typing import Any
 
 from worker.errors import UsageError
 from worker.extras import install_command
-from worker.kafka.compat import bootstrap, connections
-from worker.kafka.security import attempts
+from worker.kafka.security import attempts, bootstrap, connections
 from worker.kafka.security.files import SettingFile
 from worker.kafka.security.tls import TlsFiles, renewed_context
 from worker.kafka.security.tokens import FetchedToken, FileToken, TokenEndpoint

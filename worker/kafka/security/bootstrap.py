@@ -18,7 +18,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from worker.kafka.compat.connections import open_connection
+from worker.kafka.security.connections import open_connection
 
 logger = logging.getLogger(__name__)
 
