@@ -39,3 +39,16 @@ class Teacher:
 
 def _plain(text: str) -> str:
     return text.replace("<br />", " ")
+
+
+def out_of_fold(reviews: LabelledReviews, *, seed: int, folds: int = 5) -> npt.NDArray[np.float32]:
+    """What a teacher that has not seen it says of each review: its probability of ``pos``, ``[len(reviews)]``."""
+    fold_of = np.random.default_rng(seed).permutation(len(reviews.texts)) % folds
+    said = np.zeros(len(reviews.texts), dtype=np.float32)
+    for fold in range(folds):
+        seen, unseen = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+        teacher = Teacher(
+            LabelledReviews([reviews.texts[index] for index in seen], [reviews.labels[index] for index in seen])
+        )
+        said[unseen] = teacher.probabilities([reviews.texts[index] for index in unseen])
+    return said

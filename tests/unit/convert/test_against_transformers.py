@@ -31,7 +31,7 @@ from worker.tokenization import SPECIAL_PIECES, Tokenizer
 
 TOLERANCE = 1e-5
 SMALL: dict[str, Any] = {
-    "vocab_size": 30_000,
+    "vocab_size": 20_000,
     "embedding_size": 12,
     "hidden_size": 16,
     "intermediate_size": 40,

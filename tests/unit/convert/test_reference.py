@@ -32,7 +32,7 @@ from worker.inference.artifact import BUNDLED_PATH, PIECES
 from worker.records import Encoding
 
 TOLERANCE = 1e-6
-LARGE_VOCABULARY = 30_000
+LARGE_VOCABULARY = 20_000
 HERE = Provenance("huggingface", "here")
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "two layers": {},
