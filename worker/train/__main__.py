@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import numpy as np
 import torch
+from transformers import AlbertForSequenceClassification
 
 from worker.convert.artifact_writer import ArtifactDescription, write_artifact
 from worker.convert.int8_choice import choose_int8
@@ -21,8 +23,8 @@ from worker.train.data import SEED, LabelledReviews, Split, split_reviews
 from worker.train.forward import Ids, scores
 from worker.train.loop import Trainer
 from worker.train.pretrained import HASHES, PACKAGE, Pretrained, albert_of, packaged_folder
-from worker.train.stages import STAGES, Stage, examples
-from worker.train.teacher import out_of_fold
+from worker.train.stages import STAGES, Example, Stage, examples
+from worker.train.teacher import Teacher, out_of_fold, together
 from worker.train.vocabulary import build_vocabulary
 
 ARTIFACT_NAME = "albert-reviews-small"
@@ -88,10 +90,12 @@ def main(data: Path, pretrained: Path | None, out: Path, seed: int, threads: int
     def after(stage: Stage) -> None:
         report(f"{stage.name}: development {_accuracy(scores(model, development), split.development.labels):.4f}")
 
+    def learnt_from(stage: Stage) -> list[Example]:
+        unlabelled = _soft_labelled(out, stage, split, model, encode, threads)
+        return examples(stage, encoded, split.train.labels, teacher, encode, unlabelled, seed=seed)
+
     trainer = Trainer(model, out, seed, threads, report)
-    trainer.stages(
-        STAGES, lambda stage: examples(stage, encoded, split.train.labels, teacher, encode, seed=seed), after
-    )
+    trainer.stages(STAGES, learnt_from, after)
     checkpoint = out / "checkpoint"
     model.save_pretrained(checkpoint)
     shutil.copyfile(pieces_path, checkpoint / "spiece.model")
@@ -140,6 +144,26 @@ def _teacher(out: Path, split: Split, seed: int) -> np.ndarray:
         np.save(stored, out_of_fold(split.train, seed=seed))
     teacher: np.ndarray = np.load(stored)
     return teacher
+
+
+def _soft_labelled(
+    out: Path,
+    stage: Stage,
+    split: Split,
+    model: AlbertForSequenceClassification,
+    encode: Callable[[list[str]], list[Ids]],
+    threads: int,
+) -> list[Example]:
+    """The reviews without a label that `stage` reads, with what `model` and the n-gram model say of them together."""
+    texts = split.unlabelled[: stage.unlabelled]
+    if not texts:
+        return []
+    encoded = encode(texts)
+    stored = out / f"{stage.name}-targets.npy"
+    if not stored.exists():
+        said = scores(model, encoded, threads=threads)
+        np.save(stored, together(said, Teacher(split.train).probabilities(texts)))
+    return [Example(ids, float(target)) for ids, target in zip(encoded, np.load(stored), strict=True)]
 
 
 def _accuracy(differences: np.ndarray, labels: list[int]) -> float:

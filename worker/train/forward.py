@@ -8,6 +8,7 @@ embeddings go into the first layer as they are (the mapping between them is the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,12 @@ def padded(rows: Sequence[Ids]) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 
 def scores(
-    model: AlbertForSequenceClassification, encoded: Sequence[Ids], *, room: int = ROOM, head: int = HEAD
+    model: AlbertForSequenceClassification,
+    encoded: Sequence[Ids],
+    *,
+    room: int = ROOM,
+    head: int = HEAD,
+    threads: int = 2,
 ) -> npt.NDArray[np.float32]:
     """How much larger the logit of ``pos`` is than that of ``neg``: shape ``[len(encoded)]``."""
     was_training = model.training
@@ -65,11 +71,15 @@ def scores(
     rows = [ids if len(ids) <= room else np.concatenate((ids[:head], ids[len(ids) - room + head :])) for ids in encoded]
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
     found = np.zeros(len(rows), dtype=np.float32)
-    with torch.no_grad():
-        for start in range(0, len(order), 8):
-            chosen = order[start : start + 8]
+
+    def compute(start: int) -> None:
+        chosen = order[start : start + 8]
+        with torch.no_grad():
             both = logits(model, *padded([rows[index] for index in chosen]))
-            found[chosen] = (both[:, 1] - both[:, 0]).numpy()
+        found[chosen] = (both[:, 1] - both[:, 0]).numpy()
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(compute, range(0, len(order), 8)))
     model.train(was_training)
     return found
 

@@ -46,12 +46,16 @@ class Stage:
     batch_tokens: int = 3072
     stop_after: int | None = None
     """Batches to compute, where that is not all of them."""
+    unlabelled: int = 0
+    """Reviews without a label among them; the model itself, as it is before this stage, and the n-gram model say what
+    they are."""
 
 
 STAGES = (
     Stage("crops", 126, None, 0, False, (1e-4, 7e-5), 60, 0.7, 0, stop_after=469),
     Stage("halves", 254, (0, 6_000), 12_000, True, (7e-5, 4e-5), 0, 0.8, 1),
     Stage("ends", 510, (6_000, 20_000), 8_000, True, (4e-5, 0.0), 0, 1.0, 2),
+    Stage("all", 510, (0, 20_000), 8_000, True, (4e-5, 0.0), 60, 1.0, 3, unlabelled=28_000),
 )
 """Those of the bundled model."""
 
@@ -62,6 +66,7 @@ def examples(
     labels: Sequence[int],
     teacher: npt.NDArray[np.float32],
     encode: Callable[[list[str]], list[Ids]],
+    unlabelled: list[Example],
     *,
     seed: int,
 ) -> list[Example]:
@@ -75,6 +80,6 @@ def examples(
         chosen = np.random.default_rng(seed).permutation(len(encoded))[first:last]
     sentences: list[PlainSentence] = plain_sentences(stage.plain, seed=seed + stage.seed_offset)
     pieces = encode([sentence.text for sentence in sentences])
-    return [Example(encoded[index], float(targets[index])) for index in chosen.tolist()] + [
-        Example(ids, sentence.target) for ids, sentence in zip(pieces, sentences, strict=True)
-    ]
+    labelled = [Example(encoded[index], float(targets[index])) for index in chosen.tolist()]
+    plain = [Example(ids, sentence.target) for ids, sentence in zip(pieces, sentences, strict=True)]
+    return labelled + plain + unlabelled
