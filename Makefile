@@ -10,6 +10,7 @@
 #   make bench-delivery  what exactly once costs, beside at least once
 #   make bench-rebalance  how long no output comes when a worker joins, leaves or dies
 #   make bench-overload  ten times the capacity, and a backlog of a million
+#   make bench-memory    the most memory that a worker takes, under loads of many kinds
 #   make bench-gpu  the model on an NVIDIA GPU, or what is missing for it
 #   make tools    what checks deploy/, into build/tools/: helm, kubeconform, promtool ...
 #   make image-test    the image, really built and run (Debian, as root)
@@ -24,7 +25,7 @@ SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadsc
 # Tests of deploy/ start tools; not so where ARGS name other folders or files alone.
 TOOLS := $(if $(findstring tests/,$(ARGS)),$(if $(findstring tests/deploy,$(ARGS)),tools),tools)
 
-.PHONY: demo test check format reference chaos fuzz bench bench-delivery bench-rebalance bench-overload bench-model \
+.PHONY: demo test check format reference chaos fuzz bench bench-delivery bench-rebalance bench-overload bench-memory bench-model \
         bench-gpu tools cluster-tools image-test cluster-test lock wheel clean
 
 demo: .venv/.installed-demo
@@ -71,6 +72,9 @@ bench-rebalance: .venv/.installed-test
 
 bench-overload: .venv/.installed-test
 	@PYTHONPATH=.:tests $(PY) -m tests.benchmarks.bench_overload $(ARGS)
+
+bench-memory: .venv/.installed-test
+	@PYTHONPATH=.:tests $(PY) -m tests.benchmarks.bench_memory $(ARGS)
 
 bench-gpu: .venv/.installed-test
 	@$(PY) -m tests.benchmarks.bench_gpu $(ARGS)

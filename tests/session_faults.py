@@ -47,6 +47,15 @@ def bug_once() -> Fault:
     return fault
 
 
+def bug() -> Fault:
+    """Every batch raises what no session is meant to raise."""
+
+    def fault(ids: Ids) -> None:
+        raise RuntimeError("a bug in the session")
+
+    return fault
+
+
 def fails_once() -> Fault:
     """The first batch fails."""
     calls = itertools.count()
@@ -101,6 +110,7 @@ def poisoned(poison: list[int]) -> Fault:
 FAULTS: dict[str, Callable[[], Fault]] = {
     "held": held,
     "slow-first": slow_first,
+    "bug": bug,
     "bug-once": bug_once,
     "fails-once": fails_once,
     "fails-for-a-while": fails_for_a_while,

@@ -10,19 +10,18 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from marked_reviews import MARKED_REVIEW_S, POSITIVE
 from session_faults import FAULTS, Fault, poisoned
 
-from worker.cli.commands import exit_code
-from worker.errors import InferenceError, WorkerError
-from worker.faust_app import run_worker
+from worker.cli.run import work
+from worker.errors import InferenceError
 from worker.faust_app.model import Model, batch_limits
 from worker.inference import Artifact
 from worker.inference.scores import Scores
 from worker.inference.session import EMPTY_REVIEW_IDS, Ids, Lengths
-from worker.logs import configure_logging
 from worker.metrics import Metrics
 from worker.settings import Settings
 from worker.tokenization import Tokenizer
@@ -136,7 +135,7 @@ def tokens_of(text: str, tokenizer: Tokenizer) -> list[int]:
 
 
 def load(kind: str, settings: Settings, metrics: Metrics) -> Model:
-    """What `run_worker` is given to load."""
+    """What the worker is given to load."""
     artifact = Artifact.load(None)
     tokenizer = artifact.load_tokeniser()
     session: FreeSession
@@ -147,6 +146,9 @@ def load(kind: str, settings: Settings, metrics: Metrics) -> Model:
             session = BrokenSession()
         case "hanging":
             session = HangingSession()
+        case "never-loaded":
+            threading.Event().wait()
+            raise AssertionError("unreachable")
         case "marked":
             session = MarkedSession(marks(tokenizer))
         case "gated":
@@ -163,16 +165,10 @@ def load(kind: str, settings: Settings, metrics: Metrics) -> Model:
     return Model(f"{kind}@{os.getpid()}", artifact.labels, tokenizer, session, limits)
 
 
-def main(kind: str) -> int:
-    """Run it as ``reviews-worker run`` would; answers the exit code."""
-    settings = Settings()
-    configure_logging(settings.log_level, settings.log_format)
-    try:
-        return int(run_worker(settings, load=lambda settings, metrics: load(kind, settings, metrics)))
-    except WorkerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return int(exit_code(error))
+def main(kind: str) -> NoReturn:
+    """Run it as ``reviews-worker run`` would."""
+    work(Settings(), load=lambda settings, metrics: load(kind, settings, metrics))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    main(sys.argv[1])

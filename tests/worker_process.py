@@ -21,7 +21,7 @@ from typing import Any
 
 import aiohttp
 from conftest import FOREIGN_VARIABLES, TopicNames
-from prometheus_client.parser import text_string_to_metric_families
+from metric_samples import samples_of
 
 REPOSITORY = Path(__file__).parents[1]
 CONSOLE_SCRIPT = Path(sys.executable).parent / "reviews-worker"
@@ -151,13 +151,7 @@ class WorkerProcess:
         """All samples, by name without the prefix and with labels as in ``dead_letters_total{reason=not_json}``."""
         status, text = await self.get("/metrics")
         assert status == 200, text
-        samples = {}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
-                name = sample.name.removeprefix("reviews_worker_")
-                samples[f"{name}{{{labels}}}" if labels else name] = sample.value
-        return samples
+        return samples_of(text)
 
     async def metric(self, name: str) -> float:
         """One sample; 0 when there is none yet."""
@@ -180,6 +174,10 @@ class WorkerProcess:
     def peak_memory_mib(self) -> float:
         """The most memory that it has had so far."""
         return self._memory_mib("VmHWM")
+
+    def open_files(self) -> int:
+        """Files and connections that it has open now."""
+        return sum(1 for _ in Path(f"/proc/{self.process.pid}/fd").iterdir())
 
     def _memory_mib(self, name: str) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()

@@ -109,14 +109,12 @@ class Classifier:
             for batch in batches:
                 compute(batch)
             return scores
-        with ThreadPoolExecutor(concurrency, thread_name_prefix="inference") as threads:
-            computed = [threads.submit(compute, batch) for batch in batches]
-            try:
-                for batch_done in computed:
-                    batch_done.result()
-            except BaseException:
-                threads.shutdown(cancel_futures=True)  # nobody waits for the others any more
-                raise
+        threads = ThreadPoolExecutor(concurrency, thread_name_prefix="inference")
+        try:
+            for batch_done in [threads.submit(compute, batch) for batch in batches]:
+                batch_done.result()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)  # after an error nobody waits for the others
         return scores
 
     def _batches(self, rows: Sequence[TokenIds]) -> Iterator[list[int]]:

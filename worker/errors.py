@@ -18,12 +18,15 @@
         ├── UsageError           wrong option or setting
         ├── ArtifactError        the model artifact is missing, altered or does not fit
         ├── TopicError           a topic is missing or may not be used
+        │   └── DamagedBatchError a part of a partition cannot be read; the running worker only sets the partition aside
         ├── UnreachableError     the broker could not be reached in the time allowed
         ├── SessionError         the session stays broken
         ├── FuseError            too many dead letters
         ├── DeliveryError        outputs cannot be published
         ├── AccessError          Kafka does not let this worker in
         ├── PortTakenError       the port for health and metrics is in use
+        ├── ExhaustedError       files, threads or room on the disk are used up on this machine
+        ├── GraceExceededError   told to stop, but not everything was finished in time
         └── UnansweredError      a review that was sent through has no classification
 
 Messages name the place and the remedy and never quote a review.
@@ -51,6 +54,7 @@ class ExitCode(enum.IntEnum):
     PORT_TAKEN = 10
     CHECK_FAILED = 11
     GRACE_EXCEEDED = 12
+    EXHAUSTED = 13
     KILLED = 130
 
 
@@ -171,6 +175,22 @@ class TopicError(FatalError):
     exit_code = ExitCode.TOPIC
 
 
+class DamagedBatchError(TopicError):
+    """From `offset` of a partition on nothing can be read, until behind its batch: it is damaged.
+
+    `end` is the next offset that may be readable, None where the batch does not say it.
+    """
+
+    def __init__(self, topic: str, partition: int, offset: int, end: int | None, reason: str) -> None:
+        until = "" if end is None else f", up to {end - 1}"
+        super().__init__(f"{topic}/{partition} cannot be read at offset {offset}{until}: {reason}")
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+        self.end = end
+        self.reason = reason
+
+
 class UnreachableError(FatalError):
     """The broker could not be reached in the time allowed."""
 
@@ -205,6 +225,18 @@ class PortTakenError(FatalError):
     """The port for health and metrics is in use."""
 
     exit_code = ExitCode.PORT_TAKEN
+
+
+class ExhaustedError(FatalError):
+    """Files, threads or room on the disk are used up on this machine."""
+
+    exit_code = ExitCode.EXHAUSTED
+
+
+class GraceExceededError(FatalError):
+    """Told to stop, but not everything was finished in time."""
+
+    exit_code = ExitCode.GRACE_EXCEEDED
 
 
 class UnansweredError(FatalError):

@@ -127,7 +127,9 @@ class Metrics:
             "end_to_end_seconds", "From a record's own timestamp to its acknowledged output, each record.", _SECONDS
         )
         self.in_flight_reviews = self._gauge("in_flight_reviews", "Records between intake and acknowledged output.")
-        self.in_flight_bytes = self._gauge("in_flight_bytes", "Their bytes of key and value.")
+        self.in_flight_bytes = self._gauge(
+            "in_flight_bytes", "Bytes that they take in memory, as max_in_flight_bytes counts."
+        )
         self.lag = self._gauge(
             "lag", "Records of a partition not yet committed, up to its newest one, by partition.", ["partition"]
         )
@@ -139,6 +141,11 @@ class Metrics:
         self.open_transaction_seconds = self._gauge(
             "open_transaction_seconds",
             "How long this worker has seen the first open transaction of a partition; 0 without one.",
+            ["partition"],
+        )
+        self.damaged_offset = self._gauge(
+            "damaged_offset",
+            "Offset at which a partition cannot be read, by partition; only of those that wait for that.",
             ["partition"],
         )
         self.topic_missing = self._gauge("topic_missing", "1 while the broker says that there is no input topic.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,6 +16,26 @@ Headers = tuple[tuple[str, bytes | None], ...]
 TokenIds = npt.NDArray[np.int32]
 NO_TIMESTAMP = -1
 """Kafka's own mark of a record without a time."""
+
+
+RECORD_BYTES = 1024
+"""What a record takes besides its bytes: the objects around it, its token ids, its place in queues."""
+HEADER_BYTES = 192
+"""What a header takes besides its bytes: a pair, a string, a bytes object, and its place in three sequences."""
+
+
+def bytes_in_memory(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> int:
+    """What a record takes in memory on its way: the value counts twice, since its output holds it once more."""
+    size = RECORD_BYTES
+    if key is not None:
+        size += len(key)
+    if value is not None:
+        size += 2 * len(value)
+    for name, content in headers:
+        size += HEADER_BYTES + (len(name) if name.isascii() else 4 * len(name))
+        if content is not None:
+            size += len(content)
+    return size
 
 
 class TopicPartition(NamedTuple):
@@ -45,10 +65,10 @@ class Record:
     generation: int
     """Number of the assignment that delivered it."""
     size_bytes: int = field(init=False)
-    """Bytes of key and value."""
+    """What it takes in memory until its output is acknowledged; see `bytes_in_memory`."""
 
     def __post_init__(self) -> None:
-        self.size_bytes = len(self.key or b"") + len(self.value or b"")
+        self.size_bytes = bytes_in_memory(self.key, self.value, self.headers)
 
     @property
     def source(self) -> str:

@@ -263,7 +263,7 @@ class FlowSettings(_Part):
     max_in_flight_reviews: Annotated[int, Field(ge=1)] = 4096
     """Reviews that may be between intake and acknowledged output; beyond it the worker stops pulling."""
     max_in_flight_bytes: Annotated[int, Field(ge=1_000_000)] = 64 * 1024 * 1024
-    """The same in bytes of key and value."""
+    """The same in bytes of memory: key, headers, the value twice (it is in the output too), and 1 KiB for each."""
     processing_guarantee: Guarantee = "at_least_once"
     """What a crash may do: repeat some outputs, or nothing, since outputs and offsets share a transaction."""
     commit_interval_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None

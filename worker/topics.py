@@ -11,6 +11,7 @@ import contextlib
 import difflib
 import logging
 import re
+import shlex
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError, for_code
 from aiokafka.protocol.metadata import MetadataRequest
 
+from worker.called import how_called
 from worker.clock import Clock, SystemClock
 from worker.errors import BrokerError, TopicError, UnreachableError, UsageError
 from worker.logs import StateLog
@@ -98,6 +100,7 @@ class TopicLayout:
     output_max_bytes: int | None
     """Largest record batch that the output topic takes; None when it cannot be read."""
     dead_letter_max_bytes: int | None
+    brokers: int = 1
     output_compacted: bool = False
     """Whether the output topic is known to be compacted, and so to take no record without a key."""
 
@@ -108,6 +111,11 @@ class TopicAdmin:
     def __init__(self, client: AIOKafkaAdminClient, settings: Settings) -> None:
         self.client = client
         self._settings = settings
+
+    @property
+    def known_brokers(self) -> int:
+        """Brokers that the client knows of, without asking."""
+        return len(self.client._client.cluster.brokers())
 
     async def broker_count(self) -> int:
         """Brokers in the cluster's own list."""
@@ -251,6 +259,7 @@ async def _ensure_once(settings: Settings) -> TopicLayout:
         if settings.create_topics:
             await create_missing(admin, settings)
         found = await admin.describe(names)
+        brokers = admin.known_brokers
         if missing := [name for name in names if name not in found]:
             if settings.create_topics:
                 raise _NotReadyError(f"{', '.join(missing)}: created, but not everywhere known yet")
@@ -260,6 +269,7 @@ async def _ensure_once(settings: Settings) -> TopicLayout:
         input_partitions=source.partitions,
         output_partitions=output.partitions,
         dead_letter_partitions=dead.partitions,
+        brokers=brokers,
         output_max_bytes=output.integer("max.message.bytes"),
         dead_letter_max_bytes=dead.integer("max.message.bytes"),
         output_compacted=output.compacted,
@@ -277,8 +287,24 @@ def missing_topics_message(
     commands = " && ".join(spec.command for spec in topic_specs(settings, existing) if spec.name in missing)
     return (
         f"{noun} {', '.join(missing)} not found at {settings.bootstrap_servers}"
-        f"{similar_topics_remark(settings, missing, names)}; create {them} with `reviews-worker topics --create`, or"
+        f"{similar_topics_remark(settings, missing, names)}; create {them} with `{_creating(settings)}`, or"
         f" let the worker do it (create_topics), or: {commands}"
+    )
+
+
+def _creating(settings: Settings) -> str:
+    """The command of this program that creates the topics, wherever it is run here."""
+    names = ("bootstrap_servers", "input_topic", "output_topic", "dead_letter_topic")
+    options = {name: str(getattr(settings, name)) for name in names}
+    return " ".join(
+        [
+            f"{how_called()} topics --create",
+            *(
+                f"--{name.replace('_', '-')} {shlex.quote(value)}"
+                for name, value in options.items()
+                if value != Settings.model_fields[name].default
+            ),
+        ]
     )
 
 

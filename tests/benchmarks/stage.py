@@ -19,7 +19,8 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from prometheus_client.parser import text_string_to_metric_families
+
+from tests.metric_samples import samples_of
 
 PARTITIONS = 6
 REPOSITORY = Path(__file__).parents[2]
@@ -59,13 +60,7 @@ class Subject:
         """All samples at ``/metrics``, by their short names; with labels as in ``seconds_bucket{le=1.0}``."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics") as response:
             text = response.read().decode()
-        samples = {}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
-                name = sample.name.removeprefix("reviews_worker_")
-                samples[f"{name}{{{labels}}}" if labels else name] = sample.value
-        return samples
+        return samples_of(text)
 
     def peak_memory_mib(self) -> float:
         """The most memory that the process has had so far."""

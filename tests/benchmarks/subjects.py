@@ -18,9 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from worker.cli.commands import exit_code
-from worker.errors import WorkerError
-from worker.faust_app import run_worker
+from worker.cli.run import work
 from worker.faust_app.model import GPU_BATCH_REVIEWS, GPU_BATCH_TOKENS, Model, batch_limits, load_model
 from worker.inference import Artifact
 from worker.inference.scores import Scores
@@ -161,11 +159,7 @@ def main(name: str) -> int:
     match name:
         case "worker" | "free" | "free-session":
             load = {"worker": load_model, "free": load_free, "free-session": load_free_session}[name]
-            try:
-                return int(run_worker(settings, load=load))
-            except WorkerError as error:
-                print(f"error: {error}", file=sys.stderr)
-                return int(exit_code(error))
+            work(settings.model_copy(update={"log_level": "WARNING", "log_format": "human"}), load)
         case "aiokafka":
             asyncio.run(run_aiokafka(settings))
         case "faust":

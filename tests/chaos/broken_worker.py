@@ -24,4 +24,4 @@ if __name__ == "__main__":
         BREAKAGES[trap]()
     if schedule := os.environ.get("TEST_SCHEDULE"):
         SCHEDULES[schedule]()
-    sys.exit(special_worker.main(sys.argv[1]))
+    special_worker.main(sys.argv[1])

@@ -17,7 +17,7 @@ from kafka_tools import Message
 
 from worker.batching import BatchLimits
 from worker.devkafka import Cluster, LocalCluster
-from worker.errors import ExitCode
+from worker.errors import ExitCode, GraceExceededError
 from worker.fakes import FakeBroker, FakeGroup, FakeSession, FakeWorker
 from worker.faust_app.model import Model
 from worker.faust_app.service import WorkerService
@@ -109,7 +109,10 @@ class RunningWorker:
     async def stop(self) -> ExitCode:
         """Ask it to stop and wait for its end."""
         self.worker.request_stop()
-        return await self.ended()
+        try:
+            return await self.ended()
+        except GraceExceededError as error:
+            return error.exit_code
 
     async def ended(self) -> ExitCode:
         """Wait for its end; raises what it raised."""

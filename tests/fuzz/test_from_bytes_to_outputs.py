@@ -24,7 +24,7 @@ from worker.records import Entry, OutputRecord, Prediction, Record, TopicPartiti
 CHUNK = 256
 INPUT = TopicPartition("in", 0)
 SEED = 20261124
-IMPOSSIBLE = {Reason.INFERENCE_FAILED, Reason.OUTPUT_REFUSED}
+IMPOSSIBLE = {Reason.INFERENCE_FAILED, Reason.OUTPUT_REFUSED, Reason.TIMESTAMP_REFUSED}
 """Without a session, and without a broker."""
 
 

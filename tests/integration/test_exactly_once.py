@@ -20,6 +20,7 @@ from worker_process import Workers, eventually
 
 from worker.delivery.kafka_transactions import KafkaTransactions
 from worker.delivery.offset_metadata import OffsetMetadata
+from worker.delivery.silence import Silence
 from worker.delivery.transactions import transactional_id
 from worker.devkafka import Cluster
 from worker.errors import ExitCode, FencedError
@@ -97,7 +98,7 @@ async def test_nothing_of_one_that_was_fenced_is_left_for_the_event_loop_to_comp
             return AIOKafkaProducer(bootstrap_servers=servers, transactional_id=identity, acks="all")
 
         return KafkaTransactions(
-            place, names.group, new_producer, lambda _: asyncio.sleep(0, None), lambda _: OffsetMetadata()
+            place, names.group, new_producer, lambda _: asyncio.sleep(0, None), lambda _: OffsetMetadata(), Silence()
         )
 
     complaints: list[dict[str, Any]] = []

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from aiokafka.errors import KafkaConnectionError, RequestTimedOutError
 
+from worker.called import how_called
 from worker.errors import BrokerError, TopicError
 from worker.settings import Settings
 from worker.topics import TopicAdmin, TopicDescription, TopicSpec, missing_topics_message, topic_specs
@@ -119,6 +120,12 @@ def test_the_message_names_the_missing_topics_and_how_to_create_them():
     assert "reviews-worker topics --create" in message
     assert "--topic reviews.dlq" in message
     assert "--topic reviews.in" not in message
+
+
+def test_the_command_that_creates_has_the_names_and_the_address_that_were_set():
+    settings = Settings(bootstrap_servers="kafka-1:9092,kafka-2:9092", output_topic="reviews.done")
+    creating = "topics --create --bootstrap-servers kafka-1:9092,kafka-2:9092 --output-topic reviews.done`"
+    assert f"`{how_called()} {creating}" in missing_topics_message(settings, ["reviews.done"])
 
 
 def test_a_number_among_the_settings_of_a_topic_is_read_when_it_is_there():

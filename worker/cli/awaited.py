@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any
 
+from worker.called import how_called
 from worker.cli.consume import POLL_S, dead_letter_members, reader
 from worker.cli.kafka import may_read, started
 from worker.delivery.outputs import SOURCE_HEADER
@@ -46,7 +47,7 @@ class Results:
                     )
         raise UnansweredError(
             f"{source} has no result after {wait_s:g} s: is a worker of this group running, and how far behind is it?"
-            " reviews-worker topics shows the lag"
+            f" {how_called()} topics shows the lag"
         )
 
 

@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 import click
 
+from worker.cli.interrupts import run_async
 from worker.cli.options import SettingsCommand, read_settings, setting_options
 from worker.errors import BrokerError, ExitCode, UsageError, WorkerError
 from worker.logs import configure_logging
 from worker.settings import Settings
 
-_NEEDS = {"broker": ("security",), "group": ("security", "broker"), "topics": ("security", "broker")}
+_NEEDS = dict.fromkeys(("group", "topics", "files"), ("security", "broker")) | {"broker": ("security",)}
 """Checks that others have to come before."""
 
 GROUP_TRIES, GROUP_PAUSE_S = 20, 0.5
@@ -29,7 +30,7 @@ Check = Callable[[Settings], str]
 def command(context: click.Context) -> None:
     """Check whether the worker would run here.
 
-    Looks at settings, security, broker, group, topics, artifact, provider and port, one line each; changes nothing.
+    Looks at settings, security, broker, group, topics, files, artifact, provider, port, a line each; changes nothing.
 
     Takes the options of `run`. Exits with 11 when a check fails.
     """
@@ -58,6 +59,7 @@ def _checks(settings: Settings) -> tuple[tuple[str, Check], ...]:
         ("broker", _broker),
         ("group", _group),
         ("topics", _topics),
+        ("files", _files),
         ("artifact", _artifact),
         ("provider", _provider),
         ("port", _port),
@@ -98,7 +100,7 @@ def _broker(settings: Settings) -> str:
         async with reachable_admin(settings) as admin:
             return await admin.broker_count()
 
-    count = asyncio.run(ask())
+    count = run_async(ask())
     return f"{settings.bootstrap_servers} answers; the cluster has {count} broker{'' if count == 1 else 's'}"
 
 
@@ -114,7 +116,7 @@ def _group(settings: Settings) -> str:
                 await asyncio.sleep(GROUP_PAUSE_S)
             await admin.check_group()
 
-    asyncio.run(ask())
+    run_async(ask())
     return f"{settings.group} may be joined, with a session of {settings.session_timeout_s:g} s"
 
 
@@ -129,7 +131,7 @@ def _topics(settings: Settings) -> str:
         async with reachable_admin(settings) as admin:
             return await admin.describe(names), await admin.names()
 
-    found, all_names = asyncio.run(ask())
+    found, all_names = run_async(ask())
     missing = [name for name in names if name not in found]
     if missing and not settings.create_topics:
         raise TopicError(missing_topics_message(settings, missing, found.values(), all_names))
@@ -138,6 +140,29 @@ def _topics(settings: Settings) -> str:
         similar = similar_topics_remark(settings, missing, all_names)
         parts.append(f"missing, and the worker would create: {', '.join(missing)}{similar}")
     return "; ".join(parts)
+
+
+def _files(settings: Settings) -> str:
+    from worker.cli.kafka import reachable_admin
+    from worker.errors import ExhaustedError
+    from worker.exhaustion import files_needed, raise_file_limit
+    from worker.topics import topic_specs
+
+    async def ask() -> tuple[int, int]:
+        async with reachable_admin(settings) as admin:
+            found = await admin.describe([settings.input_topic])
+            (source, *_) = topic_specs(settings, found.values())
+            return source.partitions, await admin.broker_count()
+
+    partitions, brokers = run_async(ask())
+    needed = files_needed(partitions, brokers, exactly_once=settings.exactly_once)
+    limit = raise_file_limit()
+    if needed > limit:
+        raise ExhaustedError(
+            f"a worker with all {partitions} partitions needs up to {needed} files and connections, and may open"
+            f" {limit}; raise the limit (ulimit -n, LimitNOFILE=, nofile of the container)"
+        )
+    return f"up to {needed} files and connections for all {partitions} partitions, {limit} are allowed"
 
 
 def _artifact(settings: Settings) -> str:

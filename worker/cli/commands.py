@@ -10,12 +10,15 @@ from typing import Any
 
 import click
 
+from worker.called import how_called
+from worker.cli.ending import end_process, say
 from worker.cli.errors import exit_code
 from worker.cli.groups import SuggestingGroup
 from worker.errors import ExitCode, WorkerError
+from worker.exhaustion import exhausted
 from worker.security_rules import LOOPBACK
 
-COMMANDS = ("run", "demo", "predict", "produce", "consume", "topics", "dlq", "check", "model", "schema")
+COMMANDS = ("run", "demo", "predict", "produce", "consume", "topics", "dlq", "skip", "check", "model", "schema")
 """Each is the object ``command`` of a module of that name, imported only when it is asked for."""
 
 
@@ -35,15 +38,19 @@ class Commands(SuggestingGroup):
         try:
             return super().invoke(ctx)
         except WorkerError as error:
-            for line in str(error).splitlines():
-                click.echo(f"{click.style('error:', fg='red', bold=True)} {line}", err=True)
+            say(error)
             ctx.exit(int(exit_code(error)))
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, BrokenPipeError):
+                # The reader has seen enough. Python would complain when it flushes at exit.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                ctx.exit(int(ExitCode.OK))
+            if (used_up := exhausted(error)) is None:
+                raise
+            say(used_up)
+            ctx.exit(int(used_up.exit_code))
         except KeyboardInterrupt:
             ctx.exit(int(ExitCode.KILLED))
-        except BrokenPipeError:
-            # The reader has seen enough. Python would complain when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(int(ExitCode.OK))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -64,6 +71,13 @@ def reach_this_machine_directly(environment: MutableMapping[str, str]) -> None:
 
 
 def main() -> None:
-    """Entry point of the console script ``reviews-worker``."""
+    """Run the command that the command line names."""
     reach_this_machine_directly(os.environ)
-    commands(prog_name="reviews-worker")
+    try:
+        commands(prog_name=how_called())
+    except SystemExit as end:
+        if (
+            end.code == ExitCode.KILLED
+        ):  # a batch may still be computed in a thread, which the interpreter would wait for
+            end_process(ExitCode.KILLED)
+        raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from worker.cli.interrupts import run_async
 from worker.cli.options import KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import on_terminal, printable, review_line
 from worker.logs import configure_logging
@@ -44,7 +44,7 @@ def command(
     configure_logging("WARNING", "human")
     topic = settings.dead_letter_topic if dead_letters else settings.output_topic
     show = show_dead_letter if dead_letters else show_review
-    asyncio.run(_consume(settings, topic, from_beginning, limit, timeout, show))
+    run_async(_consume(settings, topic, from_beginning, limit, timeout, show))
 
 
 async def _consume(

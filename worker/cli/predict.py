@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
+from worker.called import how_called
 from worker.cli.lines import binary_stdin, in_groups, names_a_file
 from worker.cli.options import SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import label_colour, on_terminal, plain_line, printable, review_line, rich_console
@@ -62,13 +63,13 @@ def _refuse_file_names(texts: Sequence[str]) -> None:
     """Raise `UsageError` where a text is the name of a file that is there, with the command that reads it."""
     for text in filter(names_a_file, texts):
         name = shlex.quote(text)
-        reading = f"reviews-worker predict - < {name}"
+        reading = f"{how_called()} predict - < {name}"
         if text.endswith(".gz"):
-            reading = f"gzip -dc {name} | reviews-worker predict -"
+            reading = f"gzip -dc {name} | {how_called()} predict -"
         elif text.endswith(".parquet"):
-            reading = f"reviews-worker model evaluate bundled --data {name}"
+            reading = f"{how_called()} model evaluate bundled --data {name}"
         raise UsageError(
-            f"{printable(text)} is a file, and TEXT is a review; what is in it is classified by: {reading}"
+            f"{printable(text)} is a file, and TEXT is a review; each of its lines is classified by: {reading}"
         )
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 import orjson
 
+from worker.called import how_called
+from worker.cli.interrupts import run_async
 from worker.cli.lines import binary_stdin, in_groups_async, names_a_file
 from worker.cli.options import KAFKA_OPTIONS, TOPIC_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import rich_console
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_GROUP_EVENTS = 2000
 _LINES_PER_UPDATE = 200
+_JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 Event = tuple[bytes | None, bytes]
 """Key and value."""
@@ -67,19 +70,25 @@ def command(context: click.Context, source: str | None, text: str | None, wait_s
         if is_blank(text):
             raise UsageError("--text is blank")
         if names_a_file(text):
-            name = shlex.quote(text)
-            raise UsageError(f"--text {name} is a file; its lines are produced by: reviews-worker produce {name}")
+            raise UsageError(_is_a_file(text))
         event = _event_of(text, settings.text_field)
         if wait_s is not None:
             from worker.cli.consume import show_review
 
-            show_review(asyncio.run(_send_through(settings, event, wait_s)), settings)
+            show_review(run_async(_send_through(settings, event, wait_s)), settings)
             return
-        count = asyncio.run(_produce(settings, iter([(None, event)])))
+        count = run_async(_produce(settings, iter([(None, event)])))
     else:
         with _open(str(source)) as (lines, advance):
-            count = asyncio.run(_produce(settings, _events(lines, str(source), advance)))
+            count = run_async(_produce(settings, _events(lines, str(source), advance)))
     click.echo(f"produced {count} event{'' if count == 1 else 's'} to {settings.input_topic}", err=True)
+
+
+def _is_a_file(name: str) -> str:
+    quoted = shlex.quote(name)
+    if name.removesuffix(".gz").endswith(_JSON_LINES):
+        return f"--text {quoted} is a file; its lines are produced by: {how_called()} produce {quoted}"
+    return f"--text {quoted} is a file, and --text is a review; FILE is for JSON lines, an object with a review each"
 
 
 async def _produce(settings: Settings, events: Iterator[Event]) -> int:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import logging
+import functools
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from worker.cli.errors import exit_code
+from worker.cli.ending import end_process, end_with, log
 from worker.cli.options import SettingsCommand, read_settings, setting_options
-from worker.errors import WorkerError
+from worker.errors import UsageError
 from worker.logs import configure_logging
+from worker.settings import Settings
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from worker.faust_app import ModelLoader
 
 
 @click.command(cls=SettingsCommand)
@@ -24,15 +27,22 @@ def command(context: click.Context) -> None:
     be set in the environment too; the command line wins. SIGTERM or Ctrl-C finishes what is in flight, publishes,
     commits and exits with 0; a second one exits at once.
     """
-    settings = read_settings(context)
-    for_people = configure_logging(settings.log_level, settings.log_format)
-    from worker.faust_app import run_worker
+    try:
+        settings = read_settings(context)
+    except UsageError as error:
+        if not configure_logging():
+            log(error)
+        raise
+    work(settings)
+
+
+def work(settings: Settings, load: ModelLoader | None = None) -> NoReturn:
+    """Run a worker, with the model that `load` answers; it ends the process, which nothing that still runs can keep."""
+    end = functools.partial(end_with, for_people=configure_logging(settings.log_level, settings.log_format))
+    from worker.faust_app import load_model, run_worker
 
     try:
-        code = run_worker(settings)
-    except WorkerError as error:
-        if not for_people:
-            # Whoever collects the log as JSON would not see the plain line that is printed for people.
-            logger.critical("stopping: %s", error, extra={"exit_code": int(exit_code(error))})
-        raise
-    context.exit(int(code))
+        code = run_worker(settings, load=load or load_model, end=end)
+    except BaseException as error:
+        end(error)
+    end_process(code)

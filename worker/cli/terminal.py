@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+_ANY_WIDTH = 100_000
 _COLOURS = {"pos": "green", "neg": "red"}
 
 
@@ -54,7 +55,8 @@ def print_table(
         table.add_column(column, justify="right" if column in to_the_right else "left", no_wrap=True)
     for line in cells:
         table.add_row(*line)
-    if console.measure(table).maximum <= console.width:
+    unbounded = console.options.update(width=_ANY_WIDTH)  # a measure is never more than the width that it is given
+    if console.measure(table, options=unbounded).maximum <= console.width:
         console.print(table)
         return
     width = max(map(len, columns)) + 2

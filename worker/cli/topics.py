@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
+from worker.cli.interrupts import run_async
 from worker.cli.options import (
     CREATION_OPTIONS,
     KAFKA_OPTIONS,
@@ -37,7 +36,7 @@ def command(context: click.Context, create: bool) -> None:
     """
     settings = read_settings(context)
     configure_logging("CRITICAL", "human")
-    rows, fault = asyncio.run(_survey(settings, create=create))
+    rows, fault = run_async(_survey(settings, create=create))
     _print(rows, settings.group)
     if fault:
         raise TopicError(fault)

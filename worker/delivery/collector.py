@@ -15,11 +15,15 @@ from worker.clock import Clock
 from worker.delivery.lane import Lane
 from worker.delivery.outcomes import Item, Outcomes
 from worker.delivery.patience import persistently
+from worker.delivery.room import PublishingRoom
 from worker.delivery.transactions import NewTransactions
 from worker.errors import Reason
 from worker.metrics import Metrics
 from worker.pipeline.protocols import Owner
 from worker.records import Entry, OutputRecord, TopicPartition
+
+BATCH_BYTES = 1024 * 1024
+"""What one batch takes in memory (`worker.records.bytes_in_memory`), unless a record alone is larger."""
 
 
 class Publisher(Protocol):
@@ -56,6 +60,7 @@ class RecordCollector:
         self._metrics = metrics
         self._on_failure = on_failure
         self._lanes: dict[tuple[str, int], Lane] = {}
+        self._room = PublishingRoom()
 
     async def take_over(self, partitions: Collection[TopicPartition]) -> None:
         """Fence whoever published exactly once what comes of `partitions`: a transaction of theirs may be open.
@@ -96,9 +101,13 @@ class RecordCollector:
 
     async def publish(self, topic: str, partition: int, items: Sequence[Item]) -> int:
         """See `worker.delivery.lane.LaneEvents`."""
-        started_at = self._clock.monotonic()
         owner = items[0][2]
-        count = await self._publisher.publish(topic, partition, [item[0] for item in items], lambda: owner.closed)
+        sizes = [item[1].record.size_bytes for item in items]
+        async with self._room.taken(max(sizes[0], min(sum(sizes), BATCH_BYTES))):
+            if owner.closed:
+                return 0
+            started_at = self._clock.monotonic()
+            count = await self._publisher.publish(topic, partition, [item[0] for item in items], lambda: owner.closed)
         if not count:
             return 0
         self._metrics.publish_seconds.observe(self._clock.monotonic() - started_at)

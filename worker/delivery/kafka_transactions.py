@@ -23,6 +23,7 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 from worker.delivery import refusals
 from worker.delivery.batches import append
 from worker.delivery.offset_metadata import OffsetMetadata
+from worker.delivery.silence import Silence
 from worker.delivery.transactions import BatchRefusedError
 from worker.errors import DeliveryError, FencedError, TransactionError, WorkerError
 from worker.records import OutputRecord, TopicPartition
@@ -47,12 +48,14 @@ class KafkaTransactions:
         new_producer: Callable[[], AIOKafkaProducer],
         read_committed: ReadCommitted,
         describe_offset: DescribeOffset,
+        silence: Silence,
     ) -> None:
         self._partition = partition
         self._group = group
         self._new_producer = new_producer
         self._read_committed = read_committed
         self._describe_offset = describe_offset
+        self._silence = silence
         self._producer: AIOKafkaProducer | None = None
 
     async def open(self) -> None:
@@ -76,10 +79,14 @@ class KafkaTransactions:
         offsets = {KafkaPartition(*self._partition): OffsetAndMetadata(next_offset, str(metadata))}
         with self._faults():
             await producer.begin_transaction()
-            publishing = [_publish(producer, place, each, batch_records) for place, each in _by_place(records).items()]
-            failures = await asyncio.gather(*publishing, return_exceptions=True)
+            by_place = _by_place(records)
+            publishing = [_publish(producer, place, each, batch_records) for place, each in by_place.items()]
+            # Where the topics are in order, it may be the coordinator that does not answer: the lane says so.
+            with self._silence.told(producer.client, by_place, topics_only=True):
+                failures = await asyncio.gather(*publishing, return_exceptions=True)
             for failure in sorted(filter(None, failures), key=_weight):
                 raise failure
+            self._silence.acknowledged(by_place)
             # Not beside the outputs: while the coordinator adds the group, a broker that verifies a batch (KIP-890) is
             # told to come again, which aiokafka does after a tenth of a second.
             await producer.send_offsets_to_transaction(offsets, self._group)

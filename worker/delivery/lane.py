@@ -6,16 +6,19 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Protocol
 
 from worker.clock import Clock
 from worker.delivery.outcomes import Item
 from worker.errors import Reason, RecordRefusedError
+from worker.tasks import owned
 
 logger = logging.getLogger(__name__)
 
 MAX_GROUP_RECORDS = 4096
+MAX_GROUP_BYTES = 2 * 1024 * 1024
+"""In memory (`worker.records.bytes_in_memory`), to which the one that goes beyond it still belongs."""
 FULL_GROUP_RECORDS = 512
 GROUP_INTERVAL_S = 0.02
 LATE_GROUP_INTERVAL_S = 0.05
@@ -23,6 +26,18 @@ LATE_S = 1.0
 """A group has a cost of its own, whatever is in it: a batch, its share of a request, its acknowledgement. So a lane
 under load sends one at each multiple of the interval on the clock, all lanes together; the longer interval where the
 oldest event is `LATE_S` old already, as all are under a backlog. A lane that was idle sends at once."""
+
+
+def within(items: Iterable[Item], most_records: int, most_bytes: int) -> list[Item]:
+    """The first of `items`: so many at most, and none beyond the one that reaches so many bytes."""
+    group: list[Item] = []
+    size_bytes = 0
+    for item in items:
+        group.append(item)
+        size_bytes += item[1].record.size_bytes
+        if size_bytes >= most_bytes or len(group) == most_records:
+            break
+    return group
 
 
 class LaneEvents(Protocol):
@@ -66,7 +81,7 @@ class Lane:
         self._appended = 0
         self._done = 0
         self._sent_at = float("-inf")
-        self.routine = asyncio.create_task(self._run(), name=f"publish {topic}/{partition}")
+        self.routine = owned(self._run(), f"publish {topic}/{partition}", events.fail)
 
     def extend(self, items: Iterable[Item]) -> None:
         """Queue items, in their order."""
@@ -92,8 +107,6 @@ class Lane:
                     await self._gather()
                     await self._publish_next(MAX_GROUP_RECORDS)
                 self._arrived.clear()
-        except Exception as error:
-            self._events.fail(error)
         finally:
             self._progressed.set()
 
@@ -111,7 +124,7 @@ class Lane:
         """Publish one group. One that is refused is halved until the record that the broker does not take is alone."""
         if self._drop(stale(self._items)):  # since they were gathered, or another part of the group was tried
             return
-        group = list(islice(self._items, group_limit))
+        group = within(self._items, group_limit, MAX_GROUP_BYTES)
         # Dead letters of what is known to be refused go where those of what is found out go: to keep the order.
         refused = dict(self._events.known_refusals(group))
         wanted = [index for index in range(len(group)) if index not in refused]

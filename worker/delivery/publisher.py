@@ -5,28 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from worker.delivery.batches import append
 from worker.delivery.refusals import HOPELESS, REFUSED, refusal
+from worker.delivery.silence import Silence
 from worker.errors import DeliveryError
-from worker.logs import REMINDER_S
 from worker.metrics import Metrics
-from worker.records import OutputRecord
+from worker.records import OutputRecord, TopicPartition
 from worker.security import lacking
+from worker.tasks import owned
 
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 STOP_TIMEOUT_S = 5.0
-SILENCE_S = 5.0
-"""aiokafka says nothing for 40 s where a topic is gone or a broker does not answer."""
 
 ProducerFactory = Callable[[], AIOKafkaProducer]
 
@@ -46,8 +44,7 @@ class KafkaPublisher:
         self._retired: set[asyncio.Task[None]] = set()
         self._users: Counter[AIOKafkaProducer] = Counter()
         """Batches under way through each producer."""
-        self._failing = False
-        self._said_at = 0.0
+        self._silence = Silence()
 
     async def start(self) -> None:
         """Connect; raises KafkaError when no broker answers."""
@@ -75,12 +72,13 @@ class KafkaPublisher:
     ) -> int:
         """Publish as many of the first `records` as one batch takes; see `worker.delivery.collector.Publisher`."""
         pause = FIRST_PAUSE_S
+        place = TopicPartition(topic, partition)
         while True:
             producer = self._producer
             if producer is None:
                 raise DeliveryError("This is a bug: the producer is stopped")
             try:
-                with self._silence_told(topic):
+                with self._silence.told(producer.client, [place]):
                     count = await self._publish_through(producer, topic, partition, records)
             except REFUSED as error:
                 await self._replace(producer)
@@ -91,37 +89,16 @@ class KafkaPublisher:
                 ) from error
             except (KafkaError, OSError) as error:
                 self._metrics.retries.labels("publish").inc()
-                self._say(topic, str(error))
+                self._silence.failed(place, str(error))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
                 await self._replace(producer)
                 if abandoned():
+                    self._silence.forget([place])
                     return 0
             else:
-                if self._failing:
-                    self._failing = False
-                    logger.info("outputs are acknowledged again")
+                self._silence.acknowledged([place])
                 return count
-
-    @contextlib.contextmanager
-    def _silence_told(self, topic: str) -> Iterator[None]:
-        timer = asyncio.get_running_loop().call_later(SILENCE_S, self._say_silence, topic)
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def _say_silence(self, topic: str) -> None:
-        cluster = self._producer.client.cluster if self._producer else None
-        known = cluster is None or cluster.partitions_for_topic(topic) is not None
-        self._say(topic, f"no answer for {SILENCE_S:g} s" if known else "the broker knows no such topic")
-
-    def _say(self, topic: str, reason: str) -> None:
-        now = time.monotonic()
-        if not self._failing or now - self._said_at >= REMINDER_S:
-            self._said_at = now
-            logger.warning("%s does not take outputs now (%s); trying again, nothing is lost", topic, reason)
-        self._failing = True
 
     async def _replace(self, broken: AIOKafkaProducer) -> None:
         async with self._replacing:
@@ -157,7 +134,7 @@ class KafkaPublisher:
                     self._retire(producer)
 
     def _retire(self, producer: AIOKafkaProducer) -> None:
-        task = asyncio.create_task(_stop(producer))
+        task = owned(_stop(producer), "stop a producer", _note, ends=True)
         self._retired.add(task)
         task.add_done_callback(self._retired.discard)
 
@@ -175,6 +152,10 @@ async def _publish_batch(
     acknowledged = await producer.send_batch(batch, topic, partition=partition)
     await acknowledged
     return count
+
+
+def _note(error: BaseException) -> None:
+    logger.error("a producer that is not used any more could not be stopped: %r", error)
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

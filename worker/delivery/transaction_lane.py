@@ -7,18 +7,19 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from itertools import islice
 from typing import Protocol, TypeVar
 
 from worker.clock import Clock
-from worker.delivery.lane import LATE_S, MAX_GROUP_RECORDS, stale
+from worker.delivery.lane import LATE_S, MAX_GROUP_BYTES, MAX_GROUP_RECORDS, stale, within
 from worker.delivery.outcomes import Item, Outcomes
 from worker.delivery.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, mentioned, persistently
+from worker.delivery.room import PublishingRoom
 from worker.delivery.transactions import BatchRefusedError, Transactions
 from worker.errors import FencedError, TransactionError
 from worker.metrics import Metrics
 from worker.pipeline.protocols import Owner
 from worker.records import TopicPartition
+from worker.tasks import owned
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class TransactionLane:
         transactions: Transactions,
         outcomes: Outcomes,
         events: LaneEvents,
+        room: PublishingRoom,
         *,
         interval_s: float,
         clock: Clock,
@@ -64,6 +66,7 @@ class TransactionLane:
         self._transactions = transactions
         self._outcomes = outcomes
         self._events = events
+        self._room = room
         self._interval_s = interval_s
         self._clock = clock
         self._metrics = metrics
@@ -83,7 +86,7 @@ class TransactionLane:
     async def open(self) -> None:
         """Take the partition over, for as long as it takes; raises DeliveryError. Then items may come."""
         await self._persistently("taking over", self._transactions.open)
-        self._routine = asyncio.create_task(self._run(), name=f"transactions of {self._place}")
+        self._routine = owned(self._run(), f"transactions of {self._place}", self._events.fail, ends=True)
 
     def extend(self, items: Iterable[Item]) -> None:
         """Queue items, in their order."""
@@ -133,8 +136,6 @@ class TransactionLane:
             self._metrics.transactions.labels("fenced").inc()
             self._items.clear()
             self._events.fenced(self._partition, error)
-        except Exception as error:
-            self._events.fail(error)
         finally:
             self._progressed.set()
 
@@ -157,11 +158,14 @@ class TransactionLane:
         owner = self._items[0][2]
         if self._outcomes.known_refusals(self._items):
             self._items = deque(self._outcomes.refused_alike(self._items))
-        items = list(islice(self._items, MAX_GROUP_RECORDS))
+        items = within(self._items, MAX_GROUP_RECORDS, MAX_GROUP_BYTES)
         next_offset = items[-1][1].record.offset + 1
         records = [item[0] for item in items]
         try:
-            async with mentioned(f"a transaction of {self._place}"):
+            async with (
+                self._room.taken(sum(item[1].record.size_bytes for item in items)),
+                mentioned(f"a transaction of {self._place}"),
+            ):
                 await self._transactions.commit(records, next_offset, self._batch_records)
         except BatchRefusedError as error:
             await self._begin_again(owner, next_offset)

@@ -8,12 +8,14 @@ from collections.abc import Callable, Collection, Sequence
 
 from worker.clock import Clock
 from worker.delivery.outcomes import Item, Outcomes
+from worker.delivery.room import PublishingRoom
 from worker.delivery.transaction_lane import TransactionLane
 from worker.delivery.transactions import NewTransactions, transactional_id
 from worker.errors import FencedError
 from worker.metrics import Metrics
 from worker.pipeline.protocols import Owner
 from worker.records import Entry, TopicPartition
+from worker.tasks import owned
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class TransactionalCollector:
         self._metrics = metrics
         self._on_fenced = on_fenced
         self._on_failure = on_failure
+        self._room = PublishingRoom()
         self._lanes: dict[TopicPartition, TransactionLane] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._fenced_at: dict[TopicPartition, float] = {}
@@ -65,6 +68,7 @@ class TransactionalCollector:
                 self._new_transactions(partition),
                 self._outcomes,
                 self,
+                self._room,
                 interval_s=self._interval_s,
                 clock=self._clock,
                 metrics=self._metrics,
@@ -95,7 +99,7 @@ class TransactionalCollector:
         """The assignment is over: end its lanes, in the background. What they have not committed they never will."""
         lanes, self._lanes = self._lanes, {}
         for lane in lanes.values():
-            closing = asyncio.create_task(lane.close())
+            closing = owned(lane.close(), "close a lane", self._on_failure, ends=True)
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 

@@ -50,7 +50,13 @@ class FakeWorker:
         self._settings = settings
         self._stop_requested = asyncio.Event()
         self.metrics = Metrics()
-        self.progress = Progress(settings.stall_timeout_s, settings.rebalance_timeout_s)
+        clock = clock or SystemClock()
+        self.progress = Progress(
+            settings.stall_timeout_s,
+            settings.rebalance_timeout_s,
+            start_timeout_s=settings.start_timeout_s,
+            started_at=clock.monotonic(),
+        )
         chunk_records = max(1, min(CHUNK_RECORDS, settings.max_in_flight_reviews // 8))
         self.member = FakeMember(group, chunk_records=chunk_records, flush_timeout_s=flush_timeout_s)
         self.publisher = FakePublisher(group.broker)
@@ -59,7 +65,7 @@ class FakeWorker:
         self.transactions = TransactionFaults()
         self._rejoining: asyncio.Task[None] | None = None
         around = Surroundings(
-            clock or SystemClock(),
+            clock,
             self.metrics,
             self.progress,
             self.member,

@@ -10,6 +10,7 @@ from typing import Any
 import faust
 from faust.serializers import codecs
 
+from worker.consumers import MAX_TAKEN_BYTES
 from worker.faust_app.chunks import ChunkScheduler
 from worker.faust_app.host import Host, Membership
 from worker.faust_app.transport import Consumer, Transport
@@ -27,7 +28,7 @@ METADATA_MAX_AGE_S = 60
 BUFFERED_CHUNKS = 4
 MAX_POLL_RECORDS = 4096
 MAX_PARTITION_FETCH_BYTES = 128 * 1024
-"""Compressed, and some six times as much when unpacked: what is fetched ahead is memory that grows with the lag."""
+"""Compressed; see `worker.consumers.bounded_fetcher` for all partitions together, and for what is unpacked."""
 Intake = Callable[[Chunk], Awaitable[None]]
 
 
@@ -96,6 +97,8 @@ def build_app(settings: Settings, membership: Membership, intake: Intake) -> Fau
         read_committed=settings.read_committed,
         from_beginning=settings.from_beginning,
         exactly_once=settings.exactly_once,
+        # Small enough that a small bound on what is in flight is kept.
+        max_taken_bytes=min(MAX_TAKEN_BYTES, settings.max_in_flight_bytes // 8),
         client_options=client_options(settings),
         worker_loop=asyncio.get_running_loop(),
     )

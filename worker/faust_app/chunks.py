@@ -10,7 +10,6 @@ from faust.types import TP
 from worker.records import Chunk, Record, TopicPartition
 
 MAX_CHUNK_RECORDS = 256
-MAX_CHUNK_BYTES = 4 * 1024 * 1024
 
 
 class Fetched(NamedTuple):
@@ -41,20 +40,12 @@ class ChunkScheduler:
             turns = still_going
 
     def _chunks(self, fetched: Fetched) -> Iterator[Fetched]:
+        # In bytes they are bounded already: see `worker.consumers.bounded_fetcher`.
         records, follows = fetched.records, fetched.follows
-        if sum([len(record.value) for record in records if record.value]) <= MAX_CHUNK_BYTES:
-            for start in range(0, len(records), self.max_records):
-                chunk = records[start : start + self.max_records]
-                yield fetched._replace(follows=follows, records=chunk)
-                follows = chunk[-1].offset + 1
-            return
-        start = size = 0
-        for index, record in enumerate(records):
-            size += len(record.value or b"")
-            if index - start >= self.max_records or (size > MAX_CHUNK_BYTES and index > start):
-                yield fetched._replace(follows=follows, records=records[start:index])
-                follows, start, size = records[index - 1].offset + 1, index, len(record.value or b"")
-        yield fetched._replace(follows=follows, records=records[start:])
+        for start in range(0, len(records), self.max_records):
+            chunk = records[start : start + self.max_records]
+            yield fetched._replace(follows=follows, records=chunk)
+            follows = chunk[-1].offset + 1
 
 
 def to_chunk(tp: TP, fetched: Fetched) -> Chunk:

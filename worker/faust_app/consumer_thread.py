@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
 from aiokafka.errors import (
@@ -26,18 +26,19 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     UnknownMemberIdError,
 )
-from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as KafkaPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from worker.consumers import BoundedFetcher
 from worker.delivery.offset_metadata import OffsetMetadata
 from worker.errors import BrokerError
 from worker.faust_app.added_partitions import AddedPartitions
 from worker.faust_app.chunks import Fetched
 from worker.faust_app.clients import new_consumer
 from worker.faust_app.committed import committed_offsets, offsets_by_now
+from worker.faust_app.damaged_partitions import DamagedPartitions
 from worker.faust_app.handed_over import HandedOver
 from worker.faust_app.host import Host
 from worker.faust_app.place_in_group import PlaceInGroup
@@ -47,13 +48,13 @@ from worker.faust_app.start_offsets import Gaps, Starts
 from worker.faust_app.topic_ids import TopicIds
 from worker.records import TopicPartition
 from worker.security import lacking
+from worker.tasks import owned, watched
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 ANSWER_TIMEOUT_S = 10.0
 BEGINNING_PATIENCE_S = 2.0
-LEAVE_TIMEOUT_S = 2.0
 STOP_TIMEOUT_S = 5.0
 RETRY_PAUSE_S = 0.5
 MARKER = 1
@@ -77,6 +78,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._lost_in = -1
         self._reading = 0
         self._handed_over = HandedOver()
+        self._damaged: DamagedPartitions | None = None
         self._stored: dict[TP, int] = {}
         self._storing: asyncio.Lock | None = None
         self._committing: asyncio.Task[None] | None = None
@@ -97,14 +99,18 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Start the consumer, and watch its place in the group."""
         await super().on_start()
         consumer = self._ensure_consumer()
-        self._gaps = Gaps(consumer)
+        failed = self._host.failed
+        self._gaps = Gaps(consumer, failed)
+        self._damaged = DamagedPartitions(consumer)
+        fetcher: BoundedFetcher = consumer._fetcher
+        fetcher.on_damage, fetcher.max_taken_bytes = self._damaged.found, self._host.max_taken_bytes
         self._watch_topics(consumer)
-        self._place = PlaceInGroup(
-            consumer, lambda error: self._on_worker_loop(_call(self._host.membership.failed, error))
-        )
-        self._watching = [asyncio.create_task(self._place.watch())]
+        self._place = PlaceInGroup(consumer, failed)
+        self._watching = [owned(self._place.watch(), "watch the place in the group", failed, ends=True)]
         if consumer._coordinator._group_instance_id:
-            self._watching.append(asyncio.create_task(AddedPartitions(consumer).watch()))
+            self._watching.append(owned(AddedPartitions(consumer).watch(), "watch for added partitions", failed))
+        watched(consumer._fetcher.error_future, "aiokafka's fetching", failed)
+        watched(consumer._client._sync_task, "aiokafka's looking for metadata", failed)
 
     def _watch_topics(self, consumer: Any) -> None:
         self._topic_ids = TopicIds(consumer, lambda: self.generation)
@@ -120,8 +126,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         for watching in self._watching:
             watching.cancel()
         stopping = asyncio.create_task(super().on_thread_stop())
-        if self._joining:
-            await self._give_place_up()
+        if self._joining and self._place is not None:
+            await self._place.give_up()
         await asyncio.wait({stopping}, timeout=STOP_TIMEOUT_S)
         stopping.cancel()
         try:
@@ -129,22 +135,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         except asyncio.CancelledError:
             await self._ensure_consumer()._client.close()
 
-    async def _give_place_up(self) -> None:
-        """Leave in the middle of a rebalance, which ends for this member with that.
-
-        Otherwise it would be given partitions that nobody reads. Not on the connection that waits for the rebalance.
-        """
-        consumer = self._ensure_consumer()
-        coordinator = consumer._coordinator
-        if coordinator.coordinator_id is None or not coordinator.member_id or coordinator._group_instance_id:
-            return
-        with contextlib.suppress(KafkaError, TimeoutError):
-            async with asyncio.timeout(LEAVE_TIMEOUT_S):
-                request = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
-                await consumer._client.send(coordinator.coordinator_id, request)
-
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Store what is done, first and fast; then let Faust do what it does."""
+        with self._failures_told():
+            await self._revoke(revoked)
+
+    async def _revoke(self, revoked: set[TP]) -> None:
         self._joining = True
         generation = self._ending_generation = self.generation
         self.generation += 1  # what is fetched from here on belongs to the next assignment
@@ -160,6 +156,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await self._on_worker_loop(_call(self._host.membership.closed))
         self._ending_generation = -1
         self._handed_over.clear()
+        if self._damaged is not None:
+            self._damaged.clear()
         self._stored.clear()
         await super().on_partitions_revoked(revoked)
         if self._place is not None:
@@ -170,10 +168,25 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
         While this runs no heartbeat is sent, so what takes long goes on beside it: records wait for its end.
         """
+        with self._failures_told():
+            await self._assign(assigned, generation_id)
+
+    async def _assign(self, assigned: set[TP], generation_id: int) -> None:
         self._joining = False
-        self._beginning = asyncio.create_task(self._begin(self.generation, assigned))
+        self._beginning = owned(
+            self._begin(self.generation, assigned), "begin an assignment", self._host.failed, ends=True
+        )
         await asyncio.wait({self._beginning}, timeout=BEGINNING_PATIENCE_S)
         await super().on_partitions_assigned(assigned, generation_id)
+
+    @contextlib.contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        """aiokafka logs what is raised when an assignment changes, and goes on."""
+        try:
+            yield
+        except Exception as error:
+            self._host.failed(error)
+            raise
 
     async def _begin(self, generation: int, assigned: set[TP]) -> None:
         """Fence, then read the committed offsets, then let the records through: in this order."""
@@ -225,7 +238,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             records_by_partition = await super()._fetch_records(*args, **kwargs)
         except TopicAuthorizationFailedError as error:  # Faust would crash, and show where
             if reason := lacking(error, "read"):
-                await self._on_worker_loop(_call(self._host.membership.failed, reason))
+                self._host.failed(reason)
             return {}
         assignment, reading = (self.generation, self._joining), self._reading
         # Asked after the fetch: the fetch itself knows only the name.
@@ -244,6 +257,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if self._handed_over.begins_anew(tp, first):
                 self._begin_anew(tp, first)
                 continue
+            if self._damaged is not None:
+                self._damaged.read(driver.ensure_aiokafka_TP(tp), records[-1].offset + 1)
             follows = self._handed_over.add(tp, first, records[-1].offset + 1)
             if follows is not None and first > follows + MARKER:
                 self._gaps.look_into(driver.ensure_aiokafka_TP(tp), follows, first)
@@ -322,6 +337,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             with contextlib.suppress(KafkaError):
                 await self._answered(self._committing)
         self._committing = asyncio.create_task(self._ensure_consumer().commit(offsets))
+        self._committing.add_done_callback(lambda commit: commit.cancelled() or commit.exception())  # who waits may go
         await self._answered(self._committing)
 
     async def _answered(self, commit: asyncio.Task[None]) -> None:
@@ -341,12 +357,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return await self._on_own_loop(self._standing())
 
     async def _standing(self) -> dict[TopicPartition, Standing]:
-        until = self._handed_over.until
+        if self._place is None:
+            return {}  # it is not started
+        until, damaged = self._handed_over.until, self._damaged
         with contextlib.suppress(KafkaError, TimeoutError):
             await self._same_topic.look(self._ensure_consumer().assignment())
-        return await standing_of(
+        standing = await standing_of(
             self._ensure_consumer(), lambda place: until(TP(*place)), read_committed=self._host.read_committed
         )
+        return damaged.seen_in(standing) if damaged else standing
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's livelock messages rest on its own bookkeeping, which is off: `Progress` watches instead."""

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from worker.errors import FatalError
 from worker.records import TopicPartition
 
 
@@ -26,8 +25,8 @@ class Membership(Protocol):
     def assigned(self, generation: int, start_offsets: Mapping[TopicPartition, int | None]) -> None:
         """A new assignment; `start_offsets` are the committed next offsets."""
 
-    def failed(self, error: FatalError) -> None:
-        """There will be no further assignment."""
+    def failed(self, error: BaseException) -> None:
+        """There will be no further assignment, or something of the transport has ended."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,13 @@ class Host:
     read_committed: bool
     from_beginning: bool
     exactly_once: bool
+    max_taken_bytes: int
+    """Of one fetch, in memory."""
     client_options: Mapping[str, Any]
     """How Kafka is connected to; see `worker.security`."""
     worker_loop: asyncio.AbstractEventLoop
     """The event loop that the pipeline runs on."""
+
+    def failed(self, error: BaseException) -> None:
+        """Let the membership know of what ends the worker; from any thread."""
+        self.worker_loop.call_soon_threadsafe(self.membership.failed, error)

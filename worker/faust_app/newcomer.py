@@ -20,6 +20,7 @@ from worker.pipeline.progress import Progress
 from worker.records import TopicPartition
 from worker.security import client_options
 from worker.settings import Settings
+from worker.tasks import OnFailure, owned
 
 INTERVAL_S = 10.0
 PATIENCE_S = 15.0
@@ -30,8 +31,9 @@ Ask = Callable[[Collection[TopicPartition]], Awaitable[bool]]
 class Newcomer:
     """Compares now and then, for as long as this worker has no answer."""
 
-    def __init__(self, ask: Ask, progress: Progress, clock: Clock) -> None:
+    def __init__(self, ask: Ask, progress: Progress, clock: Clock, on_failure: OnFailure) -> None:
         self._ask = ask
+        self._on_failure = on_failure
         self._progress = progress
         self._clock = clock
         self._next_at: float | None = None
@@ -44,7 +46,7 @@ class Newcomer:
             self._next_at = now + INTERVAL_S
         if now >= self._next_at and (self._asking is None or self._asking.done()):
             self._next_at = now + INTERVAL_S
-            self._asking = asyncio.create_task(self._compare(partitions))
+            self._asking = owned(self._compare(partitions), "ask as a newcomer", self._on_failure, ends=True)
 
     def answered(self) -> None:
         """This worker is answered."""

@@ -34,7 +34,8 @@ class OpenTransactions:
         """The partitions of the assignment, as they stand now."""
         for partition in self._open.keys() - standing.keys():
             del self._open[partition]
-        for partition, (_, end, _, begins) in standing.items():
+        for partition, at in standing.items():
+            end, begins = at.end, at.open_from
             seen = self._open.get(partition)
             if seen is not None and seen.begins != begins:
                 self._ended(partition, self._open.pop(partition))

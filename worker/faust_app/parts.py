@@ -74,7 +74,7 @@ class Parts(NamedTuple):
 
 def new_producer(settings: Settings, transactional_id: str | None = None) -> AIOKafkaProducer:
     """An idempotent producer, or a transactional one, acknowledged by all in-sync replicas; not started."""
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         **client_options(settings),
         client_id="reviews-worker",
         acks="all",
@@ -85,6 +85,25 @@ def new_producer(settings: Settings, transactional_id: str | None = None) -> AIO
         max_batch_size=MAX_PRODUCER_BATCH_BYTES,
         max_request_size=max(MAX_PRODUCER_BATCH_BYTES, settings.max_output_bytes),
     )
+    if transactional_id is not None:
+        _one_connection_for_each_broker(producer.client)
+    return producer
+
+
+def _one_connection_for_each_broker(client: Any) -> None:
+    """aiokafka has one more for coordinators, as a consumer has requests that wait there for long. A producer has none,
+    and there is a producer for each partition.
+    """
+    is_ready, send = client.ready, client.send
+
+    async def ready_anywhere(node_id: int, *, group: object = None) -> bool:
+        ready: bool = await is_ready(node_id)
+        return ready
+
+    async def send_anywhere(node_id: int, request: object, *, group: object = None) -> Any:
+        return await send(node_id, request)
+
+    client.ready, client.send = ready_anywhere, send_anywhere
 
 
 def build_pipeline(

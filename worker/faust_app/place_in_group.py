@@ -13,10 +13,11 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.group import LeaveGroupRequest
 
 from worker.errors import FatalError, UsageError
 from worker.faust_app.group_description import describe_group
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 WATCH_INTERVAL_S = 0.5
 RETRY_PAUSE_S = 0.5
+LEAVE_TIMEOUT_S = 2.0
 REMINDER_S = 60.0
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
@@ -34,7 +36,8 @@ _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 class PlaceInGroup:
     """The place of one consumer that is started. For the consumer's event loop; looks at aiokafka's coordinator."""
 
-    def __init__(self, consumer: Any, lost: Callable[[FatalError], Awaitable[None]]) -> None:
+    def __init__(self, consumer: Any, lost: Callable[[FatalError], None]) -> None:
+        self._client = consumer._client
         self._coordinator = consumer._coordinator
         self._lost = lost
         self._known_as = ""
@@ -50,7 +53,7 @@ class PlaceInGroup:
                 continue
             error = refused_as(wrapped)
             if self._coordinator._coordination_task.done() or not passes(error):
-                await self._lost(await self._explained(error))
+                self._lost(await self._explained(error))
                 return
             self._try_again(error)
 
@@ -70,9 +73,22 @@ class PlaceInGroup:
         coordinator = self._coordinator
         forgotten = coordinator._group_instance_id and self._known_as and not coordinator.member_id
         if forgotten and await self._other_holder():
-            await self._lost(self._taken())
+            self._lost(self._taken())
             await asyncio.wait([coordinator._closing])
             coordinator.coordinator_dead()
+
+    async def give_up(self) -> None:
+        """Leave in the middle of a rebalance, which ends for this member with that.
+
+        Otherwise it would be given partitions that nobody reads. Not on the connection that waits for the rebalance.
+        """
+        coordinator = self._coordinator
+        if coordinator.coordinator_id is None or not coordinator.member_id or coordinator._group_instance_id:
+            return
+        with contextlib.suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                request = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+                await self._client.send(coordinator.coordinator_id, request)
 
     def _given_up(self) -> BaseException | None:
         task = self._coordinator._coordination_task

@@ -4,42 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
-import os
-import signal
-import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from typing import Any
-
-from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from worker.clock import SystemClock
 from worker.delivery.dead_letter_log import DeadLetterLog
 from worker.delivery.kafka_transactions import KafkaTransactions
 from worker.delivery.offset_metadata import OffsetMetadata
 from worker.delivery.publisher import KafkaPublisher
+from worker.delivery.silence import Silence
 from worker.delivery.transactions import transactional_id
-from worker.errors import BrokerError, ExitCode, FatalError, UnreachableError
+from worker.errors import BrokerError, ExitCode, GraceExceededError
+from worker.exhaustion import exhausted, files_needed, raise_file_limit
 from worker.faust_app.app import FaustApp, build_app
 from worker.faust_app.model import Model, load_model
 from worker.faust_app.newcomer import newcomer_is_answered
 from worker.faust_app.parts import Parts, Surroundings, build_pipeline, new_producer
+from worker.faust_app.stacks import all_stacks
 from worker.faust_app.totals import Totals
 from worker.faust_app.watch import Watch
 from worker.faust_app.web import HealthServer
 from worker.logs import StateLog
 from worker.metrics import Metrics
 from worker.pipeline.lifecycle import State
-from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.progress import Progress
 from worker.records import TopicPartition
-from worker.security import as_worker_error, described, lacking, recent_failure
+from worker.security import described
 from worker.settings import Settings
-from worker.topics import ensure_topics
+from worker.tasks import owned
+from worker.topics import TopicLayout, ensure_topics
 from worker.tracing import Tracing, open_tracing
 
 logger = logging.getLogger(__name__)
@@ -48,7 +44,6 @@ ModelLoader = Callable[[Settings, Metrics], Model]
 REVOCATION_FLUSH_S = 3.0
 LAST_COMMIT_S = 3.0
 LAST_SPANS_S = 3.0
-SWITCH_INTERVAL_S = 0.001
 STOP_TIMEOUT_S = 10.0
 MISSING = ("is missing", "has been missing", "is there again")
 
@@ -69,18 +64,27 @@ class WorkerService:
             settings.dead_letter_topic,
             settings.processing_guarantee,
         ).set(1)
-        self._progress = Progress(settings.stall_timeout_s, settings.rebalance_timeout_s)
+        self._progress = Progress(
+            settings.stall_timeout_s,
+            settings.rebalance_timeout_s,
+            start_timeout_s=settings.start_timeout_s,
+            started_at=self._clock.monotonic(),
+        )
         self._broker = StateLog(logger, f"Kafka at {settings.bootstrap_servers}")
         self._letters = DeadLetterLog(self._clock)
+        self._silence = Silence()
         self._totals = Totals(self.metrics, settings.totals_interval_s, self._clock)
         self._topic = StateLog(logger, f"topic {settings.input_topic}", words=MISSING)
         self._stop_requested = asyncio.Event()
         self._killed = threading.Event()
+        self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        """The first error that ends the worker."""
         self._model: Model | None = None
         self._parts: Parts | None = None
         self._app: FaustApp | None = None
         self._publisher: KafkaPublisher | None = None
         self._tracing: Tracing | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self.url = ""
 
     def request_stop(self) -> None:
@@ -88,7 +92,7 @@ class WorkerService:
         self._stop_requested.set()
 
     async def run(self) -> ExitCode:
-        """Run until told to stop or until something is fatal; raises FatalError."""
+        """Run until told to stop or until something is fatal; raises what it was."""
         if self._settings.tracing:
             self._tracing = open_tracing(self._settings.group, self._clock)
         server = HealthServer(
@@ -100,10 +104,14 @@ class WorkerService:
         )
         self.url = await server.start()
         logger.info("health and metrics on %s", self.url)
+        self._watching.append(owned(self._new_watch().run(), "watchdog", self._fail))
         try:
             if not await self._unless_stopped(asyncio.create_task(self._start())):
                 return ExitCode.OK
             return await self._serve()
+        except Exception as error:
+            self._fail(error)
+            raise
         finally:
             await self._stop_parts()
             await server.stop()
@@ -120,6 +128,7 @@ class WorkerService:
         logger.info("model %s is warm on %s", self._model.identity, self._model.provider)
         logger.info("connecting to Kafka at %s: %s", settings.bootstrap_servers, described(settings))
         layout = await ensure_topics(settings)
+        self._warn_of_few_files(layout)
         self._publisher = KafkaPublisher(lambda: new_producer(settings), self.metrics)
         if not settings.exactly_once:
             await self._publisher.start()
@@ -136,63 +145,83 @@ class WorkerService:
             self._letters,
         )
         self._parts = build_pipeline(settings, self._model, layout, self._publisher, around)
+        self._parts.pipeline.failed.add_done_callback(lambda failed: self._fail(failed.result()))
         self._parts.pipeline.start()
         self._app = build_app(settings, self, self._parts.pipeline.intake)
-        await self._join(self._parts.pipeline, self._app)
+        self._progress.joining(self._clock.monotonic())
+        self._watching.append(owned(self._until_crashed(self._app), "Faust", self._fail))
+        await self._app.start()
         logger.info("classifying %s into %s as group %s", settings.input_topic, settings.output_topic, settings.group)
 
-    async def _join(self, pipeline: Pipeline[Any], app: FaustApp) -> None:
-        """Start Faust, which waits for the first assignment; raises what says that there will be none."""
-        starting = asyncio.create_task(app.start())
-        try:
-            await asyncio.wait((starting, pipeline.failed), return_when=asyncio.FIRST_COMPLETED)
-            if pipeline.failed.done():
-                raise pipeline.failed.result()
-            await starting
-        finally:
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
+    def _warn_of_few_files(self, layout: TopicLayout) -> None:
+        exactly_once = self._settings.exactly_once
+        needed = files_needed(layout.input_partitions, layout.brokers, exactly_once=exactly_once)
+        if needed > (limit := raise_file_limit()):
+            logger.warning(
+                "with all %d partitions this worker needs up to %d files and connections, and may open %d; it ends "
+                "with exit code %d when that is not enough: raise the limit (ulimit -n), or run more workers",
+                layout.input_partitions,
+                needed,
+                limit,
+                ExitCode.EXHAUSTED,
+            )
+
+    async def _until_crashed(self, app: FaustApp) -> None:
+        await app.wait_until_stopped()
+        raise app.crash_reason or RuntimeError("This is a bug: Faust stopped without a reason")
+
+    def _fail(self, error: BaseException) -> None:
+        """End because of `error`; the first one counts."""
+        error = exhausted(error) or error
+        if not self.failure.done():
+            self.failure.set_result(error)
+        if self._parts is not None and not self._parts.pipeline.failed.done():
+            self._parts.pipeline.fail(error)
 
     async def _unless_stopped(self, task: asyncio.Task[None]) -> bool:
-        """Wait for `task`; False when a stop was requested first (the task is cancelled then)."""
+        """Wait for `task`; False when a stop was requested first, raises the failure that came first.
+
+        The task is cancelled then.
+        """
         stopping = asyncio.create_task(self._stop_requested.wait())
-        await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, stopping, self.failure), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if task.done():
             await task
             return True
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        if self.failure.done():
+            raise self.failure.result()
         return False
 
     # --- serve and stop ---------------------------------------------------------------------------------------------
 
-    async def _serve(self) -> ExitCode:
-        assert self._parts is not None and self._app is not None  # noqa: S101 - `_start` has run
-        pipeline, app = self._parts.pipeline, self._app
-        watch = Watch(
-            source=app.reviews_consumer,
-            task=lambda: pipeline.task,
+    def _new_watch(self) -> Watch:
+        return Watch(
+            source=lambda: self._app.reviews_consumer if self._app else None,
+            task=lambda: self._parts.pipeline.task if self._parts else None,
             progress=self._progress,
             broker=self._broker,
             clock=self._clock,
             metrics=self.metrics,
+            stacks=self._stacks,
+            on_failure=self._fail,
             newcomer=self._newcomer_is_answered,
             totals=self._totals,
             letters=self._letters,
             topic=self._topic,
             transaction_patience_s=self._settings.stall_timeout_s,
         )
-        watching = asyncio.create_task(watch.run())
-        crashed = asyncio.create_task(app.wait_until_stopped())
+
+    def _stacks(self) -> str:
+        consumers = [self._app.reviews_consumer.loop_of_thread] if self._app else []
+        return all_stacks([asyncio.get_running_loop(), *consumers])
+
+    async def _serve(self) -> ExitCode:
         stopping = asyncio.create_task(self._stop_requested.wait())
-        await asyncio.wait((pipeline.failed, crashed, stopping, watching), return_when=asyncio.FIRST_COMPLETED)
-        if crashed.done() and not pipeline.failed.done():
-            pipeline.fail(app.crash_reason or RuntimeError("This is a bug: Faust stopped without a reason"))
-        if watching.done() and not pipeline.failed.done():
-            pipeline.fail(watching.exception() or RuntimeError("This is a bug: the watchdog stopped"))
-        for waiter in (watching, stopping, crashed):
-            waiter.cancel()
+        await asyncio.wait((self.failure, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
         return await self._finish()
 
     async def _finish(self) -> ExitCode:
@@ -207,12 +236,10 @@ class WorkerService:
         if pipeline.failed.done():
             raise pipeline.failed.result()
         if unfinished:
-            logger.error(
-                "%d reviews were not finished in %g s; they are not committed and will be read again",
-                unfinished,
-                self._settings.grace_period_s,
+            raise GraceExceededError(
+                f"{unfinished} reviews were not finished in {self._settings.grace_period_s:g} s (grace_period_s); "
+                "they are not committed and will be read again"
             )
-            return ExitCode.GRACE_EXCEEDED
         logger.info("stopped: everything read is published and committed")
         return ExitCode.OK
 
@@ -235,6 +262,8 @@ class WorkerService:
     async def _stop_parts(self) -> None:
         """Consumer first, so that the group learns of it; then what it fed, in the direction of the data."""
         self._killed.set()
+        for watching in self._watching:
+            watching.cancel()
         if self._app is not None:
             with contextlib.suppress(Exception):  # a part that cannot be stopped must not keep the others
                 async with asyncio.timeout(STOP_TIMEOUT_S):
@@ -249,7 +278,8 @@ class WorkerService:
         if self._publisher is not None:
             await self._publisher.stop()
         if self._tracing is not None:
-            await asyncio.to_thread(self._tracing.close, LAST_SPANS_S)
+            with contextlib.suppress(RuntimeError):  # there may be no more threads
+                await asyncio.to_thread(self._tracing.close, LAST_SPANS_S)
 
     # --- called by the transport and the pipeline -------------------------------------------------------------------
 
@@ -266,6 +296,7 @@ class WorkerService:
             self.metrics.lag,
             self.metrics.lag_in_transactions,
             self.metrics.open_transaction_seconds,
+            self.metrics.damaged_offset,
         ):
             of_partitions.clear()
         self.metrics.drain_seconds.set(0)
@@ -290,10 +321,9 @@ class WorkerService:
             ", ".join(str(partition.partition) for partition in sorted(start_offsets)) or "none",
         )
 
-    def failed(self, error: FatalError) -> None:
+    def failed(self, error: BaseException) -> None:
         """See `worker.faust_app.host.Membership`."""
-        if self._parts:
-            self._parts.pipeline.fail(error)
+        self._fail(error)
 
     async def commit(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
         """See `worker.pipeline.protocols.Committer`."""
@@ -312,6 +342,7 @@ class WorkerService:
             lambda: new_producer(settings, identity),
             self._committed,
             self._offset_metadata,
+            self._silence,
         )
 
     async def _committed(self, partition: TopicPartition) -> int | None:
@@ -345,42 +376,3 @@ class WorkerService:
         if pipeline.task is None or pipeline.task.closed:
             return ["no partitions are assigned yet"]
         return []
-
-
-def run_worker(settings: Settings, *, load: ModelLoader = load_model) -> ExitCode:
-    """Run a worker until SIGTERM or SIGINT; raises FatalError. A second signal ends the process at once."""
-    # Thousands of reviews are in flight at any time, none of them in a cycle: with the collector's usual threshold of
-    # 700 new objects a tenth of the event loop's time goes into looking through them.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
-    # The event loop gives the interpreter lock up at every call of the system, and would then wait for up to 5 ms for a
-    # thread that prepares or fills in a batch.
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    return asyncio.run(_run(settings, load))
-
-
-async def _run(settings: Settings, load: ModelLoader) -> ExitCode:
-    service = WorkerService(settings, load=load)
-    loop = asyncio.get_running_loop()
-    signals = 0
-
-    def on_signal() -> None:
-        nonlocal signals
-        signals += 1
-        if signals > 1:
-            os._exit(ExitCode.KILLED)
-        logger.info("signal received; another one ends the process at once")
-        service.request_stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    try:
-        return await service.run()
-    except KafkaConnectionError as error:
-        if (failure := recent_failure()) and failure.hopeless:
-            raise as_worker_error(failure) from error
-        raise UnreachableError(
-            f"Kafka at {settings.bootstrap_servers} went away during the start ({error}); start the worker again"
-        ) from error
-    except KafkaError as error:
-        raise lacking(error, "read") or FatalError(f"the broker refused: {type(error).__name__}: {error}") from error

@@ -33,6 +33,8 @@ class Standing(NamedTuple):
     """Next offset after the last record handed over in this assignment."""
     open_from: int | None = None
     """Where the first transaction that is still open begins: nothing from there on may be read yet."""
+    damaged: int | None = None
+    """The offset that cannot be read, where the partition waits for that (`worker.faust_app.damaged_partitions`)."""
 
     @property
     def readable(self) -> int:

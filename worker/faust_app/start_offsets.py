@@ -19,6 +19,7 @@ from worker.delivery.offset_metadata import OffsetMetadata
 from worker.faust_app.committed import committed_offsets
 from worker.faust_app.topic_ids import TopicIds
 from worker.records import TopicPartition
+from worker.tasks import OnFailure, owned
 
 logger = logging.getLogger(__name__)
 
@@ -223,15 +224,18 @@ async def warn_of_deleted(consumer: Any, wanted: Mapping[KafkaPartition, int], u
 class Gaps:
     """Offsets may be missing for good reasons; whether records were deleted is asked beside the work."""
 
-    def __init__(self, consumer: Any) -> None:
+    def __init__(self, consumer: Any, on_failure: OnFailure) -> None:
         self._consumer = consumer
+        self._on_failure = on_failure
         self._looking: dict[KafkaPartition, asyncio.Task[None]] = {}
 
     def look_into(self, partition: KafkaPartition, wanted: int, first: int) -> None:
         """The offsets from `wanted` to the one before `first` did not come."""
         if partition in self._looking:
             return
-        looking = self._looking[partition] = asyncio.create_task(self._explain(partition, wanted, first))
+        looking = self._looking[partition] = owned(
+            self._explain(partition, wanted, first), "look into a gap", self._on_failure, ends=True
+        )
         looking.add_done_callback(lambda _: self._looking.pop(partition, None))
 
     async def _explain(self, partition: KafkaPartition, wanted: int, first: int) -> None:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from aiokafka.errors import LeaderNotAvailableError
 from aiokafka.structs import TopicPartition as KafkaPartition
 
 from worker.topic_id import NO_ID, topic_id
+
+Question = tuple[int, str]
+"""A broker, and the topic that it is asked about."""
 
 
 class TopicIds:
@@ -55,10 +58,11 @@ class TopicIds:
 
         A broker that has a topic's records knows its id; another may learn of it later. Raises KafkaError.
         """
-        asked: dict[tuple[int, str], list[KafkaPartition]] = defaultdict(list)
+        asked: dict[Question, list[KafkaPartition]] = defaultdict(list)
         for partition in partitions:
-            asked[self._whom_to_ask(partition), partition.topic].append(partition)
+            asked[self.question(partition)].append(partition)
         answers = await asyncio.gather(*(topic_id(self._client, broker, topic) for broker, topic in asked))
+        self._agree(zip((topic for _, topic in asked), answers, strict=True))
         others = []
         for (_, topic), places, answer in zip(asked, asked.values(), answers, strict=True):
             before = self.known(topic)
@@ -74,10 +78,19 @@ class TopicIds:
                 self._mixed = self._generation()
         return others
 
-    def _whom_to_ask(self, partition: KafkaPartition) -> int:
-        """The leader; any broker when the partition has none."""
+    def question(self, partition: KafkaPartition) -> Question:
+        """Whom to ask about a partition, and what: its leader, or any broker when it has none. Raises KafkaError."""
         leader = self._client.cluster.leader_for_partition(partition)
         broker: int | None = self._client.get_random_node() if leader in (None, -1) else leader
         if broker is None:
             raise LeaderNotAvailableError(partition)
-        return broker
+        return broker, partition.topic
+
+    def _agree(self, answers: Iterable[tuple[str, str]]) -> None:
+        """Of two new ids nobody can tell which is the older one, until the broker that is behind has caught up."""
+        new: dict[str, str] = {}
+        for topic, answer in answers:
+            if answer in (NO_ID, self.known(topic)) or answer in self._gone:
+                continue
+            if new.setdefault(topic, answer) != answer:
+                raise LeaderNotAvailableError(f"brokers know different topics as {topic}")

@@ -22,7 +22,8 @@ class Totals:
         self._clock = clock
         self._began_at = self._said_at = clock.monotonic()
         self._settled_then = 0
-        self._unsettled = self._settled_at_stand = 0
+        self._unsettled: int | None = None
+        self._settled_at_stand = 0
 
     def stand(self, unsettled: int) -> None:
         """So many records of the assignment have neither an output nor a dead letter."""
@@ -40,9 +41,13 @@ class Totals:
         self._said_at, self._settled_then = now, settled
 
     def end(self) -> None:
-        """Say what the whole run was. The broker is not asked any more: the lag is what was left at the last look."""
+        """Say what the whole run was.
+
+        The broker is not asked any more: the lag is what was left at the last look, and left out where there was none.
+        """
         settled = self._settled()
-        left = max(0, self._unsettled - (settled - self._settled_at_stand))
+        known = self._unsettled
+        left = None if known is None else max(0, known - (settled - self._settled_at_stand))
         self._say("in all", settled / max(1e-9, self._clock.monotonic() - self._began_at), left)
 
     def _settled(self) -> int:
@@ -51,13 +56,13 @@ class Totals:
     def _out(self) -> int:
         return round(_sum(self._metrics.events_out) + _sum(self._metrics.tombstones))
 
-    def _say(self, when: str, rate: float, lag: int) -> None:
+    def _say(self, when: str, rate: float, lag: int | None) -> None:
         figures = {
             "in": round(_sum(self._metrics.events_in)),
             "out": self._out(),
             "dead": round(_sum(self._metrics.dead_letters)),
             "rate": round(rate, 1),
-            "lag": lag,
+            **({} if lag is None else {"lag": lag}),
         }
         logger.info("events %s", when, extra=figures)
 

@@ -6,6 +6,7 @@ item, whatever is in it. The rest is in `worker.faust_app.consumer_thread`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from faust.transport.drivers import aiokafka as driver
@@ -75,6 +76,11 @@ class Consumer(driver.Consumer):
     def rejoin(self) -> None:
         """See `ConsumerThread.rejoin`."""
         self._thread.rejoin()
+
+    @property
+    def loop_of_thread(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the consumer's thread."""
+        return self._thread.thread_loop
 
     async def standing(self) -> dict[TopicPartition, Standing]:
         """See `ConsumerThread.standing`."""

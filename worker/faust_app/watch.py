@@ -22,6 +22,7 @@ from worker.pipeline.progress import Progress
 from worker.pipeline.stream_task import StreamTask
 from worker.records import TopicPartition
 from worker.security import recent_failure
+from worker.tasks import OnFailure
 
 logger = logging.getLogger(__name__)
 
@@ -35,18 +36,23 @@ class Source(Protocol):
 
 
 class Watch:
-    """Asks the broker how far there is to go, and says once when a standstill begins and once when it ends."""
+    """Asks the broker how far there is to go, and says once when a standstill begins and once when it ends.
+
+    `source` answers None as long as the worker has not joined its group.
+    """
 
     def __init__(
         self,
         *,
-        source: Source,
+        source: Callable[[], Source | None],
         task: Callable[[], StreamTask | None],
         progress: Progress,
         broker: StateLog,
         clock: Clock,
         metrics: Metrics,
         newcomer: Ask,
+        stacks: Callable[[], str],
+        on_failure: OnFailure,
         totals: Totals,
         letters: DeadLetterLog,
         topic: StateLog,
@@ -58,11 +64,13 @@ class Watch:
         self._broker = broker
         self._clock = clock
         self._metrics = metrics
+        self._stacks = stacks
         self._totals = totals
         self._letters = letters
         self._stalled: str | None = None
         self._drain_time = DrainTime()
-        self._newcomer = Newcomer(newcomer, progress, clock)
+        self._damaged: set[TopicPartition] = set()
+        self._newcomer = Newcomer(newcomer, progress, clock, on_failure)
         self._topic = topic
         self._transactions = OpenTransactions(transaction_patience_s, metrics)
 
@@ -80,14 +88,18 @@ class Watch:
         problem = self._progress.problem(self._clock.monotonic())
         if problem and not self._stalled:
             logger.error("no progress: %s; /healthz fails until this changes", problem)
+            logger.error("where everything stands:\n%s", self._stacks())
         if self._stalled and not problem:
             logger.info("progress again")
         self._stalled = problem
 
     async def _look_at_lag(self, task: StreamTask | None) -> None:
         """Standing still is right where there is nothing to do, or no broker to ask."""
+        source = self._source()
+        if source is None:
+            return  # still starting
         try:
-            standing = await self._source.standing()
+            standing = await source.standing()
         except TimeoutError:
             return  # neither the consumer's thread nor the broker says anything: the watchdog's time runs on
         except IllegalStateError:
@@ -126,15 +138,17 @@ class Watch:
         for partition, at in standing.items():
             submitted_until, committed = task.position(partition) or 0, task.committed(partition)
             # What was handed over and never arrived counts too: Faust may lose a chunk on its way.
-            unread = max(0, at.readable - at.position) + max(0, (at.delivered_until or 0) - submitted_until)
-            waiting += unread
+            unread, lost = max(0, at.readable - at.position), max(0, (at.delivered_until or 0) - submitted_until)
+            # What lies behind damage waits for a person: neither a new process nor more of them would help.
+            waiting += lost if at.damaged is not None else unread + lost
             # Where all is read and stored, nothing but transaction markers can lie between there and the position.
-            done = not unread and committed >= submitted_until
+            done = not unread and not lost and committed >= submitted_until
             behind = max(0, at.end - (max(committed, at.position) if done else committed))
             held = at.end - at.readable
             self._metrics.lag.labels(str(partition.partition)).set(behind)
             self._metrics.lag_in_transactions.labels(str(partition.partition)).set(held)
-            lag += max(0, behind - held)
+            self._report_damage(partition, at.damaged)
+            lag += max(0, behind - held) if at.damaged is None else 0
             committed_offsets[partition] = committed
         now = self._clock.monotonic()
         self._transactions.look(now, standing)
@@ -142,3 +156,11 @@ class Watch:
         self._totals.stand(waiting + sum(at.end - at.readable for at in standing.values()))
         if not waiting:
             self._progress.caught_up(now)
+
+    def _report_damage(self, partition: TopicPartition, offset: int | None) -> None:
+        if offset is not None:
+            self._damaged.add(partition)
+            self._metrics.damaged_offset.labels(str(partition.partition)).set(offset)
+        elif partition in self._damaged:
+            self._damaged.remove(partition)
+            self._metrics.damaged_offset.remove(str(partition.partition))

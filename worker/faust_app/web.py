@@ -9,6 +9,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from worker.errors import PortTakenError, UsageError
+from worker.exhaustion import exhausted
 from worker.metrics import Metrics
 
 Problems = Callable[[], list[str]]
@@ -37,6 +38,8 @@ class HealthServer:
             await web.TCPSite(self._runner, self._host, self._port).start()
         except OSError as error:
             await self.stop()
+            if used_up := exhausted(error):
+                raise used_up from error
             if error.errno == errno.EADDRINUSE:
                 raise PortTakenError(
                     f"port {self._port} on {self._host} is in use; set another --port"

@@ -22,6 +22,7 @@ class DaemonThread(Executor):
     """
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()

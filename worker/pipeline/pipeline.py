@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from worker.clock import Clock
 from worker.errors import BrokerError
@@ -26,6 +26,7 @@ from worker.pipeline.progress import Progress
 from worker.pipeline.protocols import Batch, Collector, Committer, Offsets, Preparer, Queue, Runner
 from worker.pipeline.stream_task import StreamTask
 from worker.records import Chunk, Entry, Record, TopicPartition, parts_of
+from worker.tasks import owned
 from worker.tracing import Tracing
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class Pipeline(Generic[B]):
         """Start the routines; the source may call from now on."""
         self.lifecycle.to(State.STARTING)
         routines = (self._collect_prepared, self._batch_routine, self._commit_routine)
-        self._routines = [asyncio.create_task(self._guarded(routine()), name=routine.__name__) for routine in routines]
+        self._routines = [owned(routine(), routine.__name__.strip("_"), self.fail) for routine in routines]
         self.lifecycle.to(State.RUNNING)
 
     def fail(self, error: BaseException) -> None:
@@ -189,6 +190,12 @@ class Pipeline(Generic[B]):
 
         Never raises, since the source would go on reading: what must not happen stops the worker.
         """
+        try:
+            await self._intake(chunk)
+        except Exception as error:
+            self.fail(error)
+
+    async def _intake(self, chunk: Chunk) -> None:
         task = await self._task_of(chunk)
         if task is None:
             self._metrics.dropped_stale.inc(len(chunk.records))
@@ -198,12 +205,7 @@ class Pipeline(Generic[B]):
         if task.closed or not self.lifecycle.accepts_input:
             self._metrics.dropped_stale.inc(len(chunk.records))
             return
-        try:
-            records = task.submit(chunk)
-        except Exception as error:
-            self.fail(error)
-            return
-        if records:
+        if records := task.submit(chunk):
             self._metrics.events_in.inc(len(records))
             future = asyncio.get_running_loop().run_in_executor(
                 self._preparing_threads, self._prepare, records, self._clock.monotonic()
@@ -226,14 +228,11 @@ class Pipeline(Generic[B]):
 
     async def _batch_routine(self) -> None:
         """Cut a batch when a slot is free, or one ahead when there is enough for a full one."""
-        running: set[asyncio.Task[None]] = set()
         while True:
             batch = await self._next_batch()
             task = self.task
             slot = await self._free_slots.get()
-            inference = asyncio.create_task(self._infer(batch, task, slot))
-            running.add(inference)  # the loop itself keeps no task alive
-            inference.add_done_callback(running.discard)
+            owned(self._infer(batch, task, slot), slot.thread.name, self.fail, ends=True)
 
     async def _next_batch(self) -> B:
         while True:
@@ -265,8 +264,6 @@ class Pipeline(Generic[B]):
                 if self._tracing is not None:
                     self._tracing.inferred(batch.parts, ended_at)
                 task.completed()
-        except Exception as error:
-            self.fail(error)
         finally:
             self._free_slots.put_nowait(slot)
             self._work_arrived.set()
@@ -341,11 +338,3 @@ class Pipeline(Generic[B]):
             self._idle.set()
         self._queue = self._queue_factory()
         self._assignment_changed.set()
-
-    async def _guarded(self, routine: Coroutine[Any, Any, None]) -> None:
-        try:
-            await routine
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            self.fail(error)

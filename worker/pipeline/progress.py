@@ -6,18 +6,28 @@ from __future__ import annotations
 class Progress:
     """Notes when something last moved. Pure: the time is passed in, in monotonic seconds."""
 
-    def __init__(self, stall_timeout_s: float, rebalance_timeout_s: float) -> None:
+    def __init__(
+        self, stall_timeout_s: float, rebalance_timeout_s: float, *, start_timeout_s: float, started_at: float
+    ) -> None:
         self._stall_timeout_s = stall_timeout_s
         self._rebalance_timeout_s = rebalance_timeout_s
-        self._unassigned = False
-        self._moved_at: float | None = None
+        self._start_timeout_s = start_timeout_s
+        self._starting = True
+        self._unassigned = True
+        self._moved_at = started_at
         self._shut_out_since: float | None = None
         self._running: dict[int, float] = {}
         """Batches that are being computed, by a number, and since when."""
         self._last_number = 0
 
+    def joining(self, now: float) -> None:
+        """All is loaded and found: the first assignment is waited for."""
+        self._starting = False
+        self.unassigned(now)
+
     def assigned(self, now: float) -> None:
         """Partitions were assigned; the clock starts anew."""
+        self._starting = False
         self._unassigned = False
         self._moved_at = now
 
@@ -64,8 +74,11 @@ class Progress:
         if self._shut_out_since is not None and now - self._shut_out_since > self._stall_timeout_s:
             shut_out_s = now - self._shut_out_since
             return f"the broker answers other clients, and has not answered this worker for {shut_out_s:.0f} s"
-        stood_still_s = 0.0 if self._moved_at is None else now - self._moved_at
-        if self._unassigned:
+        stood_still_s = now - self._moved_at
+        if self._starting:
+            if stood_still_s > self._stall_timeout_s + self._start_timeout_s:
+                return f"the start has taken {stood_still_s:.0f} s and is not over"
+        elif self._unassigned:
             if stood_still_s > self._stall_timeout_s + self._rebalance_timeout_s:
                 return f"no partitions have been assigned for {stood_still_s:.0f} s"
         elif stood_still_s > self._stall_timeout_s:

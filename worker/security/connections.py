@@ -18,6 +18,7 @@ import aiokafka.client
 from aiokafka.conn import AIOKafkaConnection, OAuthAuthenticator
 from aiokafka.protocol.metadata import MetadataRequest
 
+from worker.exhaustion import exhausted, tell
 from worker.security import attempts
 from worker.security.failures import NO_TLS, ConnectError, closed_by_broker, explained
 from worker.security.files import SettingFile
@@ -62,7 +63,11 @@ async def open_connection(host: str, port: int, **options: Any) -> AIOKafkaConne
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             await connection.connect()
     except Exception as error:
-        failure = await _why(error, host, port, options)
+        if (used_up := exhausted(error)) is not None:  # aiokafka takes it for a broker that is away
+            tell(used_up)
+            failure = ConnectError(f"{host}:{port}: {used_up}", hopeless=True, used_up=used_up)
+        else:
+            failure = await _why(error, host, port, options)
         attempts.failed(host, port, failure)
         raise failure from error
     attempts.succeeded(host, port)

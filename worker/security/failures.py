@@ -14,7 +14,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from worker.errors import WorkerError
+from worker.errors import ExhaustedError, WorkerError
 from worker.security.files import SettingFile
 from worker.security.tls import RenewedContext
 
@@ -35,11 +35,13 @@ Options = Mapping[str, Any]
 class ConnectError(KafkaConnectionError):  # type: ignore[misc]  # aiokafka's types are Any
     """A connection that could not be opened. One of aiokafka's own errors, since it is raised inside of aiokafka."""
 
-    def __init__(self, text: str, *, hopeless: bool) -> None:
+    def __init__(self, text: str, *, hopeless: bool, used_up: ExhaustedError | None = None) -> None:
         super().__init__(text)
         self.text = text
         self.hopeless = hopeless
         """Whether a person has to change something before it can work."""
+        self.used_up = used_up
+        """What is used up on this machine, where that is the reason."""
 
     def __str__(self) -> str:
         return self.text

@@ -36,5 +36,7 @@ async def why_not(settings: Settings, since: float) -> ConnectError | None:
 
 
 def as_worker_error(failure: ConnectError) -> WorkerError:
-    """AccessError for what is hopeless, BrokerError for what may pass."""
+    """AccessError for what is hopeless, BrokerError for what may pass, ExhaustedError where it is this machine."""
+    if failure.used_up is not None:
+        return failure.used_up
     return AccessError(str(failure)) if failure.hopeless else BrokerError(str(failure))

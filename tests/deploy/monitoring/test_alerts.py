@@ -17,12 +17,14 @@ from tests.deploy.monitoring.observed import ALERTS
 
 CASES = Path(__file__).with_name("alerts_test.yaml")
 RULES = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+OF_FAULTS = {'no series: {__name__="reviews_worker_damaged_offset"}'}
+"""Series that a worker has only while something is wrong; `alerts_test.yaml` has them."""
 every_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 
 
 @every_rule
 def test_every_metric_and_label_of_a_rule_is_one_that_a_worker_has(observed: Prometheus, rule: dict[str, Any]) -> None:
-    assert unknown(observed, rule["expr"]) == []
+    assert set(unknown(observed, rule["expr"])) <= OF_FAULTS
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from worker_process import Workers, eventually
 
 from worker.cli.commands import commands
 from worker.devkafka import Cluster, kafka_cluster
+from worker.errors import ExitCode
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,6 @@ async def test_this_broker_creates_what_any_other_client_asks_for(creating_kafka
         (("topics",), "input"),
         (("produce", "--text", "good"), "input"),
         (("produce", "--text", "good", "--wait", "1"), "output"),
-        (("run", "--no-create-topics", "--port", "0"), "output"),
     ],
 )
 def test_a_mistyped_topic_is_one_error_with_the_name_that_was_meant(
@@ -90,6 +90,18 @@ def test_a_mistyped_topic_is_one_error_with_the_name_that_was_meant(
     assert error.startswith(f"error: topic {mistyped}")
     assert f"not found at {creating_kafka.bootstrap_servers} (did you mean {meant}?)" in error
     assert asyncio.run(topics_at(creating_kafka.bootstrap_servers)) == before
+
+
+async def test_a_worker_that_may_not_create_topics_names_the_topic_that_was_meant(
+    creating_kafka: Cluster, topic_names: TopicNames, workers: Workers
+):
+    before = await made(creating_kafka, topic_names)
+    mistyped = topic_names.output.replace("test.", "tset.")
+    worker = workers.start(creating_kafka.bootstrap_servers, create_topics=False, output_topic=mistyped)
+    assert await worker.ended() == ExitCode.TOPIC
+    assert f"error: topic {mistyped}" in worker.output
+    assert f"(did you mean {topic_names.output}?)" in worker.output
+    assert await topics_at(creating_kafka.bootstrap_servers) == before
 
 
 @pytest.mark.parametrize(("option", "code"), [("--create-topics", 0), ("--no-create-topics", 11)])

@@ -213,7 +213,7 @@ def test_a_sound_environment_passes_the_check(shell: Shell):
     topics = ["--input-topic", names.input, "--output-topic", names.output, "--dead-letter-topic", names.dead_letters]
     result = CliRunner().invoke(commands, ["check", "--bootstrap-servers", shell.servers, "--port", "0", *topics])
     assert result.exit_code == 0, result.stdout
-    assert [line.split()[0] for line in result.stdout.splitlines()] == ["ok"] * 8
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["ok"] * 9
     assert f"{names.input} (2 partitions)" in result.stdout
 
 

@@ -26,7 +26,7 @@ def test_wrong_settings_fail_the_check_and_end_it():
 def test_each_check_is_one_line_and_a_failure_shows_in_the_exit_code():
     code, lines = checked("--port", "0")
     assert code == 11
-    assert list(lines) == ["settings", "security", "broker", "group", "topics", "artifact", "provider", "port"]
+    assert list(lines) == ["settings", "security", "broker", "group", "topics", "files", "artifact", "provider", "port"]
     verdicts = {name: line.split()[0] for name, line in lines.items()}
     assert verdicts == {
         "settings": "ok",
@@ -34,6 +34,7 @@ def test_each_check_is_one_line_and_a_failure_shows_in_the_exit_code():
         "broker": "failed",
         "group": "failed",
         "topics": "failed",
+        "files": "failed",
         "artifact": "ok",
         "provider": "ok",
         "port": "ok",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import click
+import orjson
 import pytest
 from click.testing import CliRunner
 
@@ -73,7 +74,9 @@ def errors_of(arguments: list[str], environment: dict[str, str] | None = None) -
     result = runner.invoke(commands, ["run", *arguments], env=environment)
     assert result.exit_code == 2
     assert result.stdout == ""
-    return result.stderr.splitlines()
+    entry, *lines = result.stderr.splitlines()  # the log is JSON where no person reads it
+    assert (orjson.loads(entry)["level"], orjson.loads(entry)["exit_code"]) == ("CRITICAL", 2)
+    return lines
 
 
 def test_each_wrong_value_is_one_line_that_says_where_it_comes_from_and_what_is_allowed():
@@ -135,7 +138,7 @@ def test_the_variables_of_a_kubernetes_service_of_our_name_are_not_warned_of():
 def test_what_is_no_path_is_one_line_that_says_why(command: str, path: str, why: str):
     result = runner.invoke(commands, [command, "--text-field", path])
     assert result.exit_code == (2 if command == "run" else 11)
-    (line,) = result.output.splitlines()
+    (line,) = [line for line in result.output.splitlines() if not line.startswith("{")]  # `run` writes a log entry too
     assert line.endswith(f"--text-field={path}: names of members joined by dots is needed ({why})")
 
 

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
+from worker.called import how_called
 from worker.cli.commands import commands
 
 runner = CliRunner()
@@ -67,10 +68,10 @@ def test_a_blank_line_is_reported_left_out_and_shows_in_the_exit_code():
 @pytest.mark.parametrize(
     ("name", "reading"),
     [
-        ("reviews.csv", "reviews-worker predict - < reviews.csv"),
-        ("my reviews", "reviews-worker predict - < 'my reviews'"),
-        ("lines.txt.gz", "gzip -dc lines.txt.gz | reviews-worker predict -"),
-        ("held-out.parquet", "reviews-worker model evaluate bundled --data held-out.parquet"),
+        ("reviews.csv", "{program} predict - < reviews.csv"),
+        ("my reviews", "{program} predict - < 'my reviews'"),
+        ("lines.txt.gz", "gzip -dc lines.txt.gz | {program} predict -"),
+        ("held-out.parquet", "{program} model evaluate bundled --data held-out.parquet"),
     ],
 )
 def test_the_name_of_a_file_is_no_review_and_the_command_that_reads_it_is_told(
@@ -80,9 +81,10 @@ def test_the_name_of_a_file_is_no_review_and_the_command_that_reads_it_is_told(
     assert runner.invoke(commands, ["predict", name]).exit_code == 0  # no such file
     (tmp_path / name).touch()
     result = runner.invoke(commands, ["predict", "good", name])
+    reading = reading.format(program=how_called())
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        f"error: {name} is a file, and TEXT is a review; what is in it is classified by: {reading}\n"
+        f"error: {name} is a file, and TEXT is a review; each of its lines is classified by: {reading}\n"
     )
 
 

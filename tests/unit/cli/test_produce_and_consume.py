@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
+from worker.called import how_called
 from worker.cli.commands import commands
 
 runner = CliRunner()
@@ -20,7 +24,7 @@ NOWHERE = ["--bootstrap-servers", "127.0.0.1:1"]
         (["-", "--wait", "5"], "--wait goes with --text"),
         (["--text", "good", "--wait", "0"], "--wait"),
         (["no-such-file.jsonl"], "no-such-file.jsonl"),
-        (["--text", __file__], f"its lines are produced by: reviews-worker produce {__file__}"),
+        (["--text", __file__], "FILE is for JSON lines"),
         (
             ["--text", "good", "--compression", "rar"],
             "--compression=rar: one of none, gzip, snappy",
@@ -31,6 +35,17 @@ def test_wrong_arguments_of_produce_are_told_before_a_broker_is_looked_for(argum
     result = runner.invoke(commands, ["produce", *NOWHERE, *arguments])
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("name", ["reviews.jsonl", "more reviews.ndjson.gz"])
+def test_a_text_that_names_json_lines_is_told_the_command_that_produces_them(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).touch()
+    result = runner.invoke(commands, ["produce", *NOWHERE, "--text", name])
+    assert result.exit_code == 2
+    assert result.stderr.endswith(f"its lines are produced by: {how_called()} produce {shlex.quote(name)}\n")
 
 
 @pytest.mark.parametrize(

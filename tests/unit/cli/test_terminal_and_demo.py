@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import io
+
 import click
 import orjson
+import pytest
+from rich.console import Console
 
 from worker.cli.demo.events import BROKEN_EVENTS, built_in_reviews, reviews
-from worker.cli.terminal import plain_line, printable, review_line
+from worker.cli.terminal import plain_line, print_table, printable, review_line
 
 
 def test_a_review_cannot_steer_the_terminal():
@@ -40,3 +44,15 @@ def test_as_many_events_as_asked_for_are_made_each_with_its_own_key_and_text():
 
 def test_two_events_are_broken():
     assert len(BROKEN_EVENTS) == 2
+
+
+@pytest.mark.parametrize("width", [20, 60, 200])
+def test_a_table_is_whole_on_a_terminal_of_any_width(width: int):
+    console = Console(file=io.StringIO(), width=width)
+    rows = [["reviews.classified", "6", "7 days"], ["a-long-name-of-a.topic.of-our-own", "missing", ""]]
+    print_table(console, ["topic", "partitions", "retention"], rows, caption="lag of the group g", alarming="missing")
+    shown = console.file.getvalue()
+    assert "…" not in shown
+    for cell in ("topic", "partitions", "retention", "lag of the group g", *rows[0], rows[1][0], "missing"):
+        assert cell in shown
+    assert ("┃" in shown) is (width == 200)

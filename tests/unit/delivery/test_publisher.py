@@ -23,10 +23,11 @@ from aiokafka.errors import (
 from worker_process import eventually
 
 from worker.delivery import publisher as publisher_module
+from worker.delivery import silence
 from worker.delivery.publisher import KafkaPublisher
 from worker.errors import DeliveryError, Reason, RecordRefusedError, RecordTooLargeError
 from worker.metrics import Metrics
-from worker.records import OutputRecord
+from worker.records import OutputRecord, TopicPartition
 
 BATCH_RECORDS = 3
 
@@ -55,7 +56,13 @@ class FakeClient:
         self._factory = factory
 
     def partitions_for_topic(self, topic: str) -> set[int] | None:
-        return None if topic in self._factory.missing_topics else {0}
+        return None if topic in self._factory.missing_topics else {0, 1}
+
+    async def force_metadata_update(self) -> None:
+        """It knows everything."""
+
+    def leader_for_partition(self, partition: TopicPartition) -> int:
+        return -1 if partition in self._factory.without_leader else 1
 
 
 class FakeProducer:
@@ -97,6 +104,7 @@ class Factory:
         self.start_errors: list[Exception] = []
         self.send_errors: list[Exception] = []
         self.missing_topics: set[str] = set()
+        self.without_leader: set[TopicPartition] = set()
         self.answers: asyncio.Event | None = None
         """What an answer waits for."""
         self.stored: list[tuple[str, int, dict[str, Any]]] = []
@@ -165,10 +173,18 @@ async def test_a_batch_that_failed_is_tried_again_through_a_new_producer(
 
 
 @pytest.mark.parametrize(
-    ("missing", "reason"), [((), "no answer for 0 s"), (["out"], "the broker knows no such topic")]
+    ("missing", "without_leader", "partition", "reason"),
+    [
+        ([], [], 1, "no answer for 0 s"),
+        (["out"], [], 1, "the broker knows no such topic"),
+        ([], [TopicPartition("out", 1)], 1, "partition 1 has no leader"),
+        ([], [], 2, "it has no partition 2 any more; start the worker again if that is to stay"),
+    ],
 )
 async def test_a_topic_that_does_not_answer_is_told_long_before_the_producer_gives_up(
     missing: Sequence[str],
+    without_leader: Sequence[TopicPartition],
+    partition: int,
     reason: str,
     publisher: KafkaPublisher,
     factory: Factory,
@@ -176,16 +192,17 @@ async def test_a_topic_that_does_not_answer_is_told_long_before_the_producer_giv
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     factory.missing_topics.update(missing)
+    factory.without_leader.update(without_leader)
     caplog.set_level("INFO")
-    monkeypatch.setattr(publisher_module, "SILENCE_S", 0.0)
+    monkeypatch.setattr(silence, "SILENCE_S", 0.0)
     factory.answers = asyncio.Event()
-    publishing = asyncio.create_task(publisher.publish("out", 1, outputs(1)))
+    publishing = asyncio.create_task(publisher.publish("out", partition, outputs(1)))
     await eventually(lambda: caplog.records, "the silence is told")
     factory.answers.set()
     assert await publishing == 1
     assert [record.message for record in caplog.records] == [
         f"out does not take outputs now ({reason}); trying again, nothing is lost",
-        "outputs are acknowledged again",
+        "out takes outputs again",
     ]
 
 

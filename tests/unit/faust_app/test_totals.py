@@ -21,14 +21,14 @@ class World:
         self.metrics = Metrics()
         self.totals = Totals(self.metrics, interval_s, self.clock)
 
-    def lines(self, seconds: int = 0) -> list[tuple[str, int, int, int, float, int]]:
+    def lines(self, seconds: int = 0) -> list[tuple[str, int, int, int, float, int | None]]:
         """Message and figures of what was said since the last call, after so many seconds with a look in each."""
         for _ in range(seconds):
             self.clock.advance(1.0)
             self.totals.look()
         records = [(record.getMessage(), record.__dict__) for record in self._caplog.records]
         self._caplog.clear()
-        return [(said, r["in"], r["out"], r["dead"], r["rate"], r["lag"]) for said, r in records]
+        return [(said, r["in"], r["out"], r["dead"], r["rate"], r.get("lag")) for said, r in records]
 
 
 @pytest.fixture
@@ -67,3 +67,11 @@ def test_the_end_is_told_even_where_the_interval_is_off(caplog: pytest.LogCaptur
     world.metrics.events_out.inc(10)
     world.totals.end()
     assert world.lines() == [("events in all", 10, 10, 0, 0.1, 15)]
+
+
+def test_an_end_before_the_first_look_tells_no_lag(world: World) -> None:
+    world.metrics.events_in.inc(400)
+    world.metrics.dead_letters.labels("text_missing").inc(200)
+    world.clock.advance(1.0)
+    world.totals.end()
+    assert world.lines() == [("events in all", 400, 0, 200, 200.0, None)]

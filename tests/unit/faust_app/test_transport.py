@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import BrokerError
-from worker.faust_app import consumer_thread
-from worker.faust_app.chunks import MAX_CHUNK_BYTES, ChunkScheduler, Fetched, to_chunk
+from worker.faust_app import consumer_thread, same_topic
+from worker.faust_app.chunks import ChunkScheduler, Fetched, to_chunk
 from worker.faust_app.consumer_thread import ConsumerThread
 from worker.faust_app.host import Host
 from worker.faust_app.transport import Consumer
@@ -68,36 +68,18 @@ def test_partitions_take_turns() -> None:
     ]
 
 
-def test_a_chunk_is_bounded_in_bytes_too_and_a_record_beyond_it_comes_alone() -> None:
-    half, beyond = b"x" * (MAX_CHUNK_BYTES // 2), b"x" * (MAX_CHUNK_BYTES + 1)
-    records = [consumed(number, value) for number, value in enumerate([half, half, half, beyond, None, b""])]
-    chunks = [chunk for _, chunk in ChunkScheduler().iterate({FIRST: Fetched(1, None, records)})]
-    assert [offsets_of(chunk) for chunk in chunks] == [[0, 1], [2], [3], [4, 5]]
-
-
 def test_nothing_fetched_is_no_chunk() -> None:
     assert list(ChunkScheduler().iterate({})) == []
 
 
-@given(
-    gaps=st.lists(st.integers(1, 3), min_size=1, max_size=40),
-    sizes=st.lists(st.sampled_from([None, 0, 10, MAX_CHUNK_BYTES // 3, MAX_CHUNK_BYTES]), min_size=40, max_size=40),
-)
-def test_chunks_hold_every_record_once_in_order_and_name_their_predecessor(
-    gaps: list[int], sizes: list[int | None]
-) -> None:
+@given(gaps=st.lists(st.integers(1, 3), min_size=1, max_size=40))
+def test_chunks_hold_every_record_once_in_order_and_name_their_predecessor(gaps: list[int]) -> None:
     offsets = [sum(gaps[: index + 1]) for index in range(len(gaps))]
-    records = [
-        consumed(offset, None if size is None else bytes(size)) for offset, size in zip(offsets, sizes, strict=False)
-    ]
-    chunks = [chunk for _, chunk in SmallScheduler().iterate({FIRST: Fetched(1, offsets[0], records)})]
+    chunks = [chunk for _, chunk in SmallScheduler().iterate({FIRST: fetched(offsets)._replace(follows=offsets[0])})]
     assert [offset for chunk in chunks for offset in offsets_of(chunk)] == offsets
     for before, after in itertools.pairwise(chunks):
         assert after.follows == offsets_of(before)[-1] + 1
-    for chunk in chunks:
-        assert len(chunk.records) <= 3
-        size = sum(len(record.value or b"") for record in chunk.records)
-        assert size <= MAX_CHUNK_BYTES or len(chunk.records) == 1
+    assert all(len(chunk.records) <= 3 for chunk in chunks)
 
 
 def test_a_chunk_has_what_the_broker_gave() -> None:
@@ -214,6 +196,7 @@ async def thread(consumer: FakeConsumer, membership: FakeMembership, monkeypatch
         read_committed=True,
         from_beginning=True,
         exactly_once=False,
+        max_taken_bytes=2**20,
         client_options={},
         worker_loop=asyncio.get_running_loop(),
     )
@@ -345,6 +328,22 @@ async def test_what_was_handed_over_and_is_stored_is_not_read_again(
     assert "reviews.in/1 begins anew at 7, and was read to 9" in caplog.messages[0]
 
 
+@pytest.fixture
+def no_answer_counts_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(same_topic, "LOOK_INTERVAL_S", 0.0)
+
+
+async def test_the_id_of_a_topic_is_not_asked_again_for_each_fetch(
+    thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(same_topic, "LOOK_INTERVAL_S", 3600.0)
+    assert set(await thread._fetch_records()) == {FIRST, SECOND}
+    consumer._client.asked = lambda: pytest.fail("the answer of a moment ago counts")
+    thread._read_again()
+    assert set(await thread._fetch_records()) == {FIRST, SECOND}
+
+
+@pytest.mark.usefixtures("no_answer_counts_for_long")
 async def test_what_is_fetched_of_a_topic_that_was_made_anew_is_not_handed_over_and_the_group_begins_anew(
     thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -359,6 +358,7 @@ async def test_what_is_fetched_of_a_topic_that_was_made_anew_is_not_handed_over_
     assert "0 to 6, 1 to 9" in line
 
 
+@pytest.mark.usefixtures("no_answer_counts_for_long")
 async def test_what_a_broker_still_has_of_the_topic_before_is_not_handed_over_either(
     thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace
 ) -> None:
@@ -401,6 +401,7 @@ async def test_what_was_fetched_for_an_assignment_that_ends_meanwhile_is_not_tak
     assert set(await thread._fetch_records()) == {FIRST, SECOND}
 
 
+@pytest.mark.usefixtures("no_answer_counts_for_long")
 async def test_what_was_fetched_before_records_below_were_sought_comes_after_these(
     thread: Thread, consumer: FakeConsumer, records_come: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

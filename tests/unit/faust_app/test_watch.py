@@ -46,15 +46,18 @@ class World:
         self.metrics = Metrics()
         self.collector = HeldCollector()
         self.task: StreamTask | None = make_task(self.collector, start=10)
-        self.progress = Progress(STALL_TIMEOUT_S, REBALANCE_TIMEOUT_S)
+        self.progress = Progress(STALL_TIMEOUT_S, REBALANCE_TIMEOUT_S, start_timeout_s=0.0, started_at=0.0)
         self.progress.assigned(self.clock.monotonic())
+        self.failures: list[BaseException] = []
         self.watch = Watch(
-            source=self.source,
+            source=lambda: self.source,
             task=lambda: self.task,
             progress=self.progress,
             broker=StateLog(logging.getLogger("worker"), "Kafka"),
             clock=self.clock,
             metrics=self.metrics,
+            stacks=lambda: "thread main",
+            on_failure=self.failures.append,
             newcomer=self._newcomer,
             totals=Totals(self.metrics, 60.0, self.clock),
             letters=DeadLetterLog(self.clock),
@@ -115,6 +118,26 @@ async def test_reviews_that_stay_in_flight_are_a_standstill(world: World) -> Non
 
 async def test_a_chunk_that_was_handed_over_and_never_arrived_is_a_standstill(world: World) -> None:
     world.stands_at(12, 12, 12)
+    assert await world.problem_after(122)
+
+
+async def test_what_lies_behind_damage_is_lag_and_no_standstill(world: World) -> None:
+    world.source.answer = {PARTITION: Standing(12, 40, 12, damaged=12)}
+    submit(world, [10, 11])
+    world.collector.acknowledge_all()
+    assert await world.problem_after(500) is None
+    number = str(PARTITION.partition)
+    assert world.metric("lag", partition=number) == 30
+    assert world.metric("damaged_offset", partition=number) == 12
+    assert world.metric("drain_seconds") == 0
+    world.stands_at(12, 40, 12)
+    await world.watch.look()
+    assert world.metric("damaged_offset", partition=number) is None
+
+
+async def test_what_is_in_flight_before_damage_must_still_move(world: World) -> None:
+    submit(world, [10, 11])
+    world.source.answer = {PARTITION: Standing(12, 40, 12, damaged=12)}
     assert await world.problem_after(122)
 
 
@@ -185,6 +208,7 @@ async def test_a_standstill_is_told_once_when_it_begins_and_once_when_it_ends(
     world.stands_at(15, 15, None)
     await world.problem_after(5)
     messages = [record.message for record in caplog.records if record.name == "worker.faust_app.watch"]
+    assert messages.pop(1) == "where everything stands:\nthread main"
     assert len(messages) == 2
     assert messages[0].startswith("no progress: offsets have not advanced")
     assert messages[1] == "progress again"

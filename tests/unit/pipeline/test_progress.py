@@ -9,6 +9,7 @@ from worker.pipeline.progress import Progress
 
 STALL_TIMEOUT_S = 120.0
 REBALANCE_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 600.0
 
 
 @pytest.fixture
@@ -16,17 +17,32 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+def new_progress(clock: FakeClock) -> Progress:
+    return Progress(STALL_TIMEOUT_S, REBALANCE_TIMEOUT_S, start_timeout_s=START_TIMEOUT_S, started_at=clock.monotonic())
+
+
 @pytest.fixture
 def progress(clock: FakeClock) -> Progress:
-    progress = Progress(STALL_TIMEOUT_S, REBALANCE_TIMEOUT_S)
+    progress = new_progress(clock)
     progress.assigned(clock.monotonic())
     return progress
 
 
-def test_a_worker_without_partitions_is_alive_for_as_long_as_it_waits(clock: FakeClock) -> None:
-    progress = Progress(STALL_TIMEOUT_S, REBALANCE_TIMEOUT_S)
-    clock.advance(1_000_000)
+def test_the_clock_starts_with_the_process(clock: FakeClock) -> None:
+    progress = new_progress(clock)
+    clock.advance(START_TIMEOUT_S + STALL_TIMEOUT_S)
     assert progress.problem(clock.monotonic()) is None
+    clock.advance(1)
+    assert progress.problem(clock.monotonic()) == "the start has taken 721 s and is not over"
+    progress.joining(clock.monotonic())
+    assert progress.problem(clock.monotonic()) is None
+
+
+def test_a_first_assignment_that_does_not_come_is_a_problem(clock: FakeClock) -> None:
+    progress = new_progress(clock)
+    progress.joining(clock.monotonic())
+    clock.advance(STALL_TIMEOUT_S + REBALANCE_TIMEOUT_S + 1)
+    assert progress.problem(clock.monotonic()) == "no partitions have been assigned for 151 s"
 
 
 def test_offsets_that_stand_still_are_a_problem_after_the_time_out_and_not_before(

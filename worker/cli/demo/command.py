@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
-from worker.cli.called import how_called
+from worker.called import how_called
 from worker.cli.demo.display import Show, Shown, review_display
 from worker.cli.demo.events import BROKEN_EVENTS, built_in_reviews, reviews
 from worker.cli.demo.process import WorkerProcess, worker_process
 from worker.cli.described import described_settings
+from worker.cli.interrupts import run_async
 from worker.cli.options import SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import on_terminal
 from worker.errors import FatalError
@@ -100,7 +101,7 @@ def _demo(settings: Settings, count: int, *, keep: bool) -> None:
         _say(f"starting a worker; its log is {log}")
         try:
             with worker_process(chosen, log) as worker:
-                outcome = asyncio.run(_produce_and_watch(chosen, worker, count))
+                outcome = run_async(_produce_and_watch(chosen, worker, count))
                 _summarise(outcome, worker)
                 if keep:
                     _keep(chosen, worker)
@@ -108,7 +109,7 @@ def _demo(settings: Settings, count: int, *, keep: bool) -> None:
                 _say("stopping the worker and Kafka")
         finally:
             if foreign:
-                asyncio.run(_delete_topics(chosen))
+                run_async(_delete_topics(chosen))
 
 
 async def _produce_and_watch(settings: Settings, worker: WorkerProcess, count: int) -> Outcome:

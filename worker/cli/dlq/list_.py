@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 import orjson
 
 from worker.cli.dlq.filters import filter_options
+from worker.cli.interrupts import run_async
 from worker.cli.options import KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import on_terminal
 from worker.logs import configure_logging
@@ -32,7 +31,7 @@ def command(
     """
     settings = read_settings(context)
     configure_logging("CRITICAL", "human")
-    asyncio.run(_list(settings, reasons, since, limit, summary))
+    run_async(_list(settings, reasons, since, limit, summary))
 
 
 async def _list(

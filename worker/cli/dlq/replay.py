@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ import click
 import orjson
 
 from worker.cli.dlq.filters import filter_options
+from worker.cli.interrupts import run_async
 from worker.cli.options import KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.terminal import on_terminal, printable
 from worker.errors import UsageError
@@ -83,7 +83,7 @@ def command(
     configure_logging("CRITICAL", "human")
     if to == "":
         raise UsageError("--to needs the name of a topic")
-    asyncio.run(_replay(settings, Options(reasons, since, to, max_hops, dry_run, again, new_time)))
+    run_async(_replay(settings, Options(reasons, since, to, max_hops, dry_run, again, new_time)))
 
 
 async def _replay(settings: Settings, options: Options) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 from typing import TYPE_CHECKING
 
 import click
 import orjson
 
+from worker.cli.interrupts import run_async
 from worker.cli.options import KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
+from worker.cli.positions import read_position
 from worker.cli.terminal import on_terminal, printable
 from worker.errors import UsageError
 from worker.logs import configure_logging
@@ -18,8 +18,6 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from worker.delivery.replay.letters import DeadLetter
     from worker.delivery.replay.notes import Note
-
-_POSITION = re.compile(r"(?:(?P<topic>[A-Za-z0-9._-]{1,249})/)?(?P<partition>[0-9]{1,9})/(?P<offset>[0-9]{1,18})")
 
 
 @click.command(cls=SettingsCommand)
@@ -36,14 +34,10 @@ def command(context: click.Context, position: str, raw: bool) -> None:
     """
     settings = read_settings(context)
     configure_logging("CRITICAL", "human")
-    match = _POSITION.fullmatch(position)
-    if match is None:
-        raise UsageError(f"{position!r} is no position; give partition and offset, as in 2/17")
-    if match["topic"] not in (None, settings.dead_letter_topic):
-        raise UsageError(
-            f"{position} is not on {settings.dead_letter_topic}; give --dead-letter-topic {match['topic']}"
-        )
-    letter, notes = asyncio.run(_find(settings, int(match["partition"]), int(match["offset"])))
+    place = read_position(position, settings.dead_letter_topic)
+    if place.topic != settings.dead_letter_topic:
+        raise UsageError(f"{position} is not on {settings.dead_letter_topic}; give --dead-letter-topic {place.topic}")
+    letter, notes = run_async(_find(settings, place.partition, place.offset))
     if raw:
         if letter.record.value is None:
             click.echo("it has no value", err=True)

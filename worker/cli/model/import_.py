@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.called import how_called
+from worker.called import how_called
 from worker.cli.model.sources import read_source, require_convert, source_options
 from worker.errors import ExitCode, UsageError
 from worker.logs import configure_logging

@@ -11,7 +11,7 @@ import click
 import orjson
 
 from worker.cli.model.places import artifact_folder
-from worker.cli.model.sources import read_source, source_options
+from worker.cli.model.sources import read_source, require_convert, source_options
 from worker.errors import UsageError
 from worker.logs import configure_logging
 
@@ -56,6 +56,7 @@ def command(
     computation in float64 otherwise. Exits with 1 where they differ by more than the limits of the precision.
     """
     configure_logging("ERROR", "human")
+    require_convert()
     from worker.classifier import Classifier
     from worker.cli.model.texts import texts_to_compare
     from worker.convert.spark_comparison import compare_with_spark

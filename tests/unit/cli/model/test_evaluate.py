@@ -227,7 +227,7 @@ def test_figures_that_cannot_be_written_are_printed_all_the_same(tmp_path: Path)
 def test_without_matplotlib_the_extra_is_named_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     bad = write(tmp_path / "a.jsonl", [("a secret", "mixed")])
-    assert "'[evaluate]'" in fault(run("--data", bad, "--plot", tmp_path))
+    assert "[evaluate]'" in fault(run("--data", bad, "--plot", tmp_path))
 
 
 def test_an_interrupt_prints_nothing_and_leaves_no_file(tmp_path: Path) -> None:

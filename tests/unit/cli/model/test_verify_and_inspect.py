@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -180,3 +181,14 @@ def test_a_missing_extra_is_named(artifact: Path, source: Path, monkeypatch: pyt
     result = run("verify", artifact, "--against", source)
     assert result.exit_code == ExitCode.USAGE
     assert install_command("convert") in result.output
+
+
+@pytest.mark.parametrize("command", [("verify", "bundled", "--against", "."), ("import", ".", "--out", "artifact")])
+def test_without_the_extra_one_line_has_the_command_that_installs_it(command: tuple[str, ...], tmp_path: Path) -> None:
+    arguments = ["reviews-worker", "model", *command]
+    lacking = f"import sys; sys.modules['onnx'] = None; sys.argv = {arguments}; from worker.cli import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", lacking], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (ExitCode.USAGE, "")
+    assert ended.stderr == f"error: this command needs the extra convert: {install_command('convert')}\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli.called import PROGRAM, how_called
+from worker.called import PROGRAM, how_called
 
 
 @pytest.fixture
