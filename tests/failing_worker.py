@@ -24,6 +24,7 @@ from worker.faust_app.service import WorkerService
 from worker.faust_app.watch import Watch
 from worker.pipeline.pipeline import Pipeline
 from worker.preparation import RecordPreparer
+from worker.tracing.spans import ReviewSpans
 
 FAILING_VARIABLE = "TEST_FAILING"
 
@@ -61,6 +62,7 @@ ROUTINES = {
     "publishing": _routine(Lane, "_gather"),
     "transactions": _routine(TransactionLane, "_gather", processing_guarantee="exactly_once"),
     "taking over": _routine(TransactionalCollector, "take_over", processing_guarantee="exactly_once"),
+    "the making of spans": _routine(ReviewSpans, "_end", tracing="true"),
     "the watchdog": _routine(Watch, "look"),
 }
 

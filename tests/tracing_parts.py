@@ -21,12 +21,19 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = (("traceparent", f"00-{TRACE}-{PARENT}-{flags}".encode()) for flags in ("01", "00"))
 
 
+def unexpected(error: BaseException) -> None:
+    """Raises what ends the making of spans; pytest makes a failure of it, in whatever thread it is."""
+    raise error
+
+
 class KeptSpans:
     """Tracing whose spans a test reads."""
 
     def __init__(self, clock: Clock | None = None, group: str = "group") -> None:
         self._exporter = InMemorySpanExporter()
-        self.tracing = ReviewSpans(Export(SimpleSpanProcessor(self._exporter)), group, clock or SystemClock())
+        self.tracing = ReviewSpans(
+            Export(SimpleSpanProcessor(self._exporter)), group, clock or SystemClock(), unexpected
+        )
 
     def finished(self) -> Sequence[ReadableSpan]:
         """All of them; ends tracing."""

@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from worker.settings import Settings
+
 PROGRAM = "reviews-worker"
 
 
@@ -22,6 +24,16 @@ def how_called(folder: Path | None = None, python: Path | None = None) -> str:
     if found is not None and Path(found).resolve() == script.resolve():
         return PROGRAM
     return shlex.quote(_near(script, folder))
+
+
+def command_line(settings: Settings, command: str, *names: str) -> str:
+    """`command` of this program, with an option for each setting of `names` that is not the default here."""
+    options = (
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
+        for name in names
+        if (value := getattr(settings, name)) != Settings.model_fields[name].default
+    )
+    return " ".join((how_called(), command, *options))
 
 
 def _near(path: Path, folder: Path | None) -> str:

@@ -97,10 +97,15 @@ class Stages:
             self._outcomes.acknowledged(list(self._outcomes.write(entries, self._owner)))
 
 
+def unexpected(error: BaseException) -> None:
+    """The making of spans has ended."""
+    raise error
+
+
 def spans(sampler: str) -> ReviewSpans:
     """Tracing with a sampler of OpenTelemetry's."""
     os.environ["OTEL_TRACES_SAMPLER"] = sampler
-    return ReviewSpans(Export(BatchSpanProcessor(Nowhere(), max_queue_size=65_536)), "bench", SystemClock())
+    return ReviewSpans(Export(BatchSpanProcessor(Nowhere(), max_queue_size=65_536)), "bench", SystemClock(), unexpected)
 
 
 def cost_us(make: Callable[[], Tracing | None], records: Sequence[Record]) -> float:

@@ -85,7 +85,8 @@ async def test_its_partition_waits_the_others_go_on_and_a_command_leads_past_it(
     assert await worker.metric("lag{partition=0}") == len(behind)
     line = await worker.says(f"{names.input}/0 cannot be read at offset {FIRST}, up to {END - 1}: {reason}")
     assert line.level == "ERROR"
-    assert f"reviews-worker skip {names.input}/0/{FIRST}" in line.message
+    told = f"--bootstrap-servers {servers} --group {names.group} --input-topic {names.input} {names.input}/0/{FIRST}"
+    assert f"reviews-worker skip {told}`" in line.message
     assert [await worker.get("/healthz"), await worker.get("/readyz")] == [(200, "ok\n")] * 2
 
     skip = ("skip", f"{names.input}/0/{FIRST}", "--group", names.group, "--bootstrap-servers", servers)

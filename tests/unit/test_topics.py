@@ -8,7 +8,8 @@ from aiokafka.errors import KafkaConnectionError, RequestTimedOutError
 from worker.called import how_called
 from worker.errors import BrokerError, TopicError
 from worker.settings import Settings
-from worker.topics import TopicAdmin, TopicDescription, TopicSpec, missing_topics_message, topic_specs
+from worker.topic_specs import TopicDescription, TopicSpec, missing_topics_message, topic_specs
+from worker.topics import TopicAdmin
 
 
 class FakeAdminClient:

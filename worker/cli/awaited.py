@@ -14,7 +14,7 @@ from worker.cli.kafka import may_read, started
 from worker.delivery.outputs import SOURCE_HEADER
 from worker.errors import UnansweredError
 from worker.settings import Settings
-from worker.topics import TopicDescription
+from worker.topic_specs import TopicDescription
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord

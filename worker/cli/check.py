@@ -123,7 +123,7 @@ def _group(settings: Settings) -> str:
 def _topics(settings: Settings) -> str:
     from worker.cli.kafka import reachable_admin
     from worker.errors import TopicError
-    from worker.topics import TopicDescription, missing_topics_message, similar_topics_remark
+    from worker.topic_specs import TopicDescription, missing_topics_message, similar_topics_remark
 
     names = (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
 
@@ -146,7 +146,7 @@ def _files(settings: Settings) -> str:
     from worker.cli.kafka import reachable_admin
     from worker.errors import ExhaustedError
     from worker.exhaustion import files_needed, raise_file_limit
-    from worker.topics import topic_specs
+    from worker.topic_specs import topic_specs
 
     async def ask() -> tuple[int, int]:
         async with reachable_admin(settings) as admin:

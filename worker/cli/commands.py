@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import MutableMapping
 from typing import Any
 
 import click
 
 from worker.called import how_called
-from worker.cli.ending import end_process, say
+from worker.cli.ending import bug, end_process, say
 from worker.cli.errors import exit_code
 from worker.cli.groups import SuggestingGroup
 from worker.errors import ExitCode, WorkerError
@@ -37,20 +38,23 @@ class Commands(SuggestingGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
         except WorkerError as error:
             say(error)
             ctx.exit(int(exit_code(error)))
-        except (OSError, RuntimeError) as error:
-            if isinstance(error, BrokenPipeError):
-                # The reader has seen enough. Python would complain when it flushes at exit.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                ctx.exit(int(ExitCode.OK))
-            if (used_up := exhausted(error)) is None:
-                raise
-            say(used_up)
-            ctx.exit(int(used_up.exit_code))
+        except BrokenPipeError:
+            # The reader has seen enough. Python would complain when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(int(ExitCode.OK))
         except KeyboardInterrupt:
             ctx.exit(int(ExitCode.KILLED))
+        except Exception as error:
+            known = exhausted(error)
+            if known is None:
+                traceback.print_exception(error)
+            say(known or bug(error))
+            ctx.exit(int(exit_code(known or bug(error))))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -30,12 +30,17 @@ def log(error: WorkerError) -> None:
     logger.critical("stopping: %s", error, extra={"exit_code": int(exit_code(error))})
 
 
+def bug(error: BaseException) -> WorkerError:
+    """What is said of an error that nobody foresaw, beside its traceback in the log or on stderr."""
+    return WorkerError(f"This is a bug: {_where(error)}; the traceback says more, please report it")
+
+
 def end_with(error: BaseException, *, for_people: bool) -> NoReturn:
     """End the process because of `error`, now, whatever still runs."""
     error = exhausted(error) or error
     if not isinstance(error, WorkerError):
-        known, error = error, WorkerError(f"This is a bug: {_where(error)}; the log has more, please report it")
-        logger.error("an error that nobody foresaw", exc_info=known)
+        logger.error("an error that nobody foresaw", exc_info=error)
+        error = bug(error)
     if not for_people:
         log(error)
     say(error)

@@ -17,7 +17,8 @@ from worker.consumers import kafka_consumer
 from worker.errors import AccessError, BrokerError, TopicError, UnreachableError, WorkerError
 from worker.security import as_worker_error, client_options, lacking, why_not
 from worker.settings import Settings
-from worker.topics import TopicAdmin, TopicDescription, missing_topics_message, open_admin
+from worker.topic_specs import TopicDescription, missing_topics_message
+from worker.topics import TopicAdmin, open_admin
 
 T = TypeVar("T")
 

@@ -45,7 +45,8 @@ def command(context: click.Context, create: bool) -> None:
 async def _survey(settings: Settings, *, create: bool) -> tuple[list[Row], str]:
     """The rows to show, and what is to be said of topics that are missing; empty when none is."""
     from worker.cli.kafka import impatient, messages_and_lag, reachable_admin
-    from worker.topics import create_missing, ensure_topics, missing_topics_message
+    from worker.topic_specs import missing_topics_message
+    from worker.topics import create_missing, ensure_topics
 
     names = (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
     async with reachable_admin(settings) as admin:

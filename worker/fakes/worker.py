@@ -19,7 +19,7 @@ from worker.metrics import Metrics
 from worker.pipeline.progress import Progress
 from worker.settings import Settings
 from worker.tokenization import Tokenizer
-from worker.topics import TopicLayout
+from worker.topic_specs import TopicLayout
 from worker.tracing import Tracing
 
 BATCH_TOKENS, BATCH_REVIEWS, WINDOW_REVIEWS = 1024, 16, 128

@@ -10,6 +10,7 @@ from typing import Any
 import faust
 from faust.serializers import codecs
 
+from worker.called import command_line
 from worker.consumers import MAX_TAKEN_BYTES
 from worker.faust_app.chunks import ChunkScheduler
 from worker.faust_app.host import Host, Membership
@@ -100,6 +101,7 @@ def build_app(settings: Settings, membership: Membership, intake: Intake) -> Fau
         # Small enough that a small bound on what is in flight is kept.
         max_taken_bytes=min(MAX_TAKEN_BYTES, settings.max_in_flight_bytes // 8),
         client_options=client_options(settings),
+        skip_command=command_line(settings, "skip", "bootstrap_servers", "group", "input_topic"),
         worker_loop=asyncio.get_running_loop(),
     )
     topic = app.topic(settings.input_topic, key_serializer="raw", value_serializer="chunk", acks=False)

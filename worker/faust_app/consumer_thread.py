@@ -101,7 +101,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         failed = self._host.failed
         self._gaps = Gaps(consumer, failed)
-        self._damaged = DamagedPartitions(consumer)
+        self._damaged = DamagedPartitions(consumer, self._host.skip_command)
         fetcher: BoundedFetcher = consumer._fetcher
         fetcher.on_damage, fetcher.max_taken_bytes = self._damaged.found, self._host.max_taken_bytes
         self._watch_topics(consumer)

@@ -15,7 +15,6 @@ from typing import Any
 from aiokafka.errors import IllegalStateError
 from aiokafka.structs import TopicPartition as KafkaPartition
 
-from worker.called import how_called
 from worker.errors import DamagedBatchError
 from worker.faust_app.standing import Standing
 from worker.records import TopicPartition
@@ -38,8 +37,9 @@ class _Damage:
 class DamagedPartitions:
     """Pauses them, says so, and tries again. Belongs to the event loop of `consumer`."""
 
-    def __init__(self, consumer: Any) -> None:
+    def __init__(self, consumer: Any, skip_command: str) -> None:
         self._consumer = consumer
+        self._skip_command = skip_command
         self._damaged: dict[KafkaPartition, _Damage] = {}
 
     def found(self, error: DamagedBatchError) -> None:
@@ -50,10 +50,10 @@ class DamagedPartitions:
         if damage is None or damage.offset != error.offset:
             self._let_go(partition)
             damage = self._damaged[partition] = _Damage(error.offset, loop.time())
-            _tell(error)
+            self._tell(error)
         elif loop.time() - damage.told_at > TOLD_AGAIN_S:
             damage.told_at = loop.time()
-            _tell(error)
+            self._tell(error)
         if damage.retry is not None:
             damage.retry.cancel()
         with contextlib.suppress(IllegalStateError):  # no longer ours
@@ -88,13 +88,13 @@ class DamagedPartitions:
             damage.retry.cancel()
             self._try_again(partition)
 
-
-def _tell(error: DamagedBatchError) -> None:
-    place = f"{error.topic}/{error.partition}/{error.offset}"
-    logger.error(
-        "%s; this partition waits and is tried again, the others go on. If it stays so: stop the workers of the group"
-        " and run `%s skip %s`",
-        error,
-        how_called(),
-        place,
-    )
+    def _tell(self, error: DamagedBatchError) -> None:
+        logger.error(
+            "%s; this partition waits and is tried again, the others go on. If it stays so: stop the workers of the"
+            " group and run `%s %s/%d/%d`",
+            error,
+            self._skip_command,
+            error.topic,
+            error.partition,
+            error.offset,
+        )

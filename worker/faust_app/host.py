@@ -41,6 +41,8 @@ class Host:
     """Of one fetch, in memory."""
     client_options: Mapping[str, Any]
     """How Kafka is connected to; see `worker.security`."""
+    skip_command: str
+    """With a position behind it, lets the group go on behind a damaged batch."""
     worker_loop: asyncio.AbstractEventLoop
     """The event loop that the pipeline runs on."""
 

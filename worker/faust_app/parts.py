@@ -30,7 +30,7 @@ from worker.preparation import RecordPreparer
 from worker.records import TopicPartition
 from worker.security import client_options
 from worker.settings import Settings
-from worker.topics import TopicLayout
+from worker.topic_specs import TopicLayout
 from worker.tracing import Tracing
 
 MAX_PRODUCER_BATCH_BYTES = 512 * 1024

@@ -35,7 +35,8 @@ from worker.records import TopicPartition
 from worker.security import described
 from worker.settings import Settings
 from worker.tasks import owned
-from worker.topics import TopicLayout, ensure_topics
+from worker.topic_specs import TopicLayout
+from worker.topics import ensure_topics
 from worker.tracing import Tracing, open_tracing
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class WorkerService:
     async def run(self) -> ExitCode:
         """Run until told to stop or until something is fatal; raises what it was."""
         if self._settings.tracing:
-            self._tracing = open_tracing(self._settings.group, self._clock)
+            self._tracing = open_tracing(self._settings.group, self._clock, self._fail_from_thread)
         server = HealthServer(
             self._settings.host,
             self._settings.port,
@@ -177,6 +178,9 @@ class WorkerService:
             self.failure.set_result(error)
         if self._parts is not None and not self._parts.pipeline.failed.done():
             self._parts.pipeline.fail(error)
+
+    def _fail_from_thread(self, error: BaseException) -> None:
+        self.failure.get_loop().call_soon_threadsafe(self._fail, error)
 
     async def _unless_stopped(self, task: asyncio.Task[None]) -> bool:
         """Wait for `task`; False when a stop was requested first, raises the failure that came first.

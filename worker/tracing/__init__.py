@@ -13,6 +13,7 @@ from worker.clock import Clock
 from worker.errors import UsageError
 from worker.extras import install_command
 from worker.records import Entry, Headers, OutputRecord, Part
+from worker.tasks import OnFailure
 
 
 class Tracing(Protocol):
@@ -53,8 +54,10 @@ def require_opentelemetry() -> str:
         ) from error
 
 
-def open_tracing(group: str, clock: Clock) -> Tracing:
+def open_tracing(group: str, clock: Clock, on_failure: OnFailure) -> Tracing:
     """Tracing for a member of `group`, to where OpenTelemetry's own variables (``OTEL_...``) say.
+
+    `on_failure` is called, in a thread of its own, with what ends the making of spans.
 
     Raises UsageError where the extra is not installed, or a variable has a value that cannot be.
     """
@@ -63,6 +66,6 @@ def open_tracing(group: str, clock: Clock) -> Tracing:
     from worker.tracing.spans import ReviewSpans
 
     try:
-        return ReviewSpans(Export.from_environment(), group, clock)
+        return ReviewSpans(Export.from_environment(), group, clock, on_failure)
     except Exception as error:  # OpenTelemetry's errors have no common base
         raise UsageError(f"tracing cannot start ({error}); check the variables OTEL_...") from error

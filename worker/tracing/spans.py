@@ -20,6 +20,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 from worker.clock import Clock
 from worker.errors import RecordError
 from worker.records import Entry, Headers, OutputRecord, Part, entry_of
+from worker.tasks import OnFailure
 from worker.tracing.attributes import Attributes, of_outcome, of_output, of_record
 from worker.tracing.context import extracted, replaced
 from worker.tracing.export import Export
@@ -72,11 +73,12 @@ class Stage(NamedTuple):
 class ReviewSpans:
     """Implements `worker.tracing.Tracing`."""
 
-    def __init__(self, export: Export, group: str, clock: Clock) -> None:
+    def __init__(self, export: Export, group: str, clock: Clock, on_failure: OnFailure) -> None:
         self._export = export
         self._tracer = export.tracer()
         self._group = group
         self._clock = clock
+        self._on_failure = on_failure
         self._finished: deque[ReviewTrace] = deque(maxlen=WAITING_REVIEWS)
         self._arrived = threading.Event()
         self._closing = False
@@ -152,11 +154,14 @@ class ReviewSpans:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _make_spans(self) -> None:
-        while not self._closing or self._finished:
-            self._arrived.wait()
-            self._arrived.clear()
-            while self._finished:
-                self._end(self._finished.popleft())
+        try:
+            while not self._closing or self._finished:
+                self._arrived.wait()
+                self._arrived.clear()
+                while self._finished:
+                    self._end(self._finished.popleft())
+        except Exception as error:
+            self._on_failure(error)
 
     def _end(self, trace: ReviewTrace) -> None:
         parent = set_span_in_context(trace.span, _EMPTY)

@@ -13,7 +13,8 @@ from worker.cli.commands import commands
 from worker.devkafka import Cluster
 from worker.errors import BrokerError, TopicError, UnreachableError
 from worker.settings import Settings
-from worker.topics import TopicLayout, ensure_topics, open_admin
+from worker.topic_specs import TopicLayout
+from worker.topics import ensure_topics, open_admin
 
 
 def settings_for(kafka: Cluster, names: TopicNames, **values: object) -> Settings:

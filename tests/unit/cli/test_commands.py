@@ -109,9 +109,13 @@ def test_an_interrupt_is_silent_and_has_its_own_exit_code():
     assert (result.exit_code, result.output) == (ExitCode.KILLED, "")
 
 
-def test_a_bug_keeps_its_traceback():
-    result = runner.invoke(OneCommand(ZeroDivisionError()), ["fail"])
-    assert isinstance(result.exception, ZeroDivisionError)
+@pytest.mark.parametrize("error", [ZeroDivisionError(), OSError("odd"), RuntimeError("odd")])
+def test_a_bug_keeps_its_traceback_and_ends_with_one_clear_line(error: Exception):
+    result = runner.invoke(OneCommand(error), ["fail"])
+    assert result.exit_code == ExitCode.BUG
+    first, *_, last = result.stderr.splitlines()
+    assert first.startswith("Traceback ")
+    assert last.startswith(f"error: This is a bug: {type(error).__name__} in fail (test_commands.py:")
 
 
 def test_the_version_is_told():

@@ -198,6 +198,7 @@ async def thread(consumer: FakeConsumer, membership: FakeMembership, monkeypatch
         exactly_once=False,
         max_taken_bytes=2**20,
         client_options={},
+        skip_command="reviews-worker skip",
         worker_loop=asyncio.get_running_loop(),
     )
     return Thread(consumer, SimpleNamespace(host=host, should_stop=False))

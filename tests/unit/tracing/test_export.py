@@ -12,7 +12,7 @@ from importlib.metadata import version
 import pytest
 from otlp_receiver import otlp_receiver
 from recording_proxy import recording_proxy
-from tracing_parts import KeptSpans
+from tracing_parts import KeptSpans, unexpected
 
 from worker.clock import SystemClock
 from worker.errors import ExitCode, UsageError
@@ -39,7 +39,7 @@ def trace(tracing: Tracing, count: int = 1) -> None:
 def test_spans_reach_the_collector_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
     with otlp_receiver() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
-        tracing = open_tracing("group", SystemClock())
+        tracing = open_tracing("group", SystemClock(), unexpected)
         trace(tracing, 3)
         tracing.close(30.0)
         assert len(receiver.spans("process reviews.in")) == 3
@@ -54,7 +54,7 @@ def test_the_environment_names_the_service(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
         monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
         monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
-        tracing = open_tracing("group", SystemClock())
+        tracing = open_tracing("group", SystemClock(), unexpected)
         trace(tracing)
         tracing.close(30.0)
         (resource,) = receiver.resources()
@@ -66,7 +66,7 @@ def test_the_environment_may_switch_it_off(monkeypatch: pytest.MonkeyPatch, vari
     with otlp_receiver() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
         monkeypatch.setenv(variable, value)
-        tracing = open_tracing("group", SystemClock())
+        tracing = open_tracing("group", SystemClock(), unexpected)
         trace(tracing)
         tracing.close(30.0)
         assert receiver.requests == []
@@ -83,7 +83,7 @@ def test_a_collector_elsewhere_is_reached_through_the_usual_proxy(
         monkeypatch.setenv(variable, proxy.url)
         monkeypatch.setenv("no_proxy", no_proxy)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example:4318")
-        tracing = open_tracing("group", SystemClock())
+        tracing = open_tracing("group", SystemClock(), unexpected)
         trace(tracing)
         tracing.close(0.5)
         assert proxy.requests[:1] == ([] if no_proxy else ["POST http://collector.example:4318/v1/traces"])
@@ -92,7 +92,7 @@ def test_a_collector_elsewhere_is_reached_through_the_usual_proxy(
 def test_a_value_that_cannot_be_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
     with pytest.raises(UsageError, match=r"tracing cannot start \(max_export_batch_size .*OTEL_") as caught:
-        open_tracing("group", SystemClock())
+        open_tracing("group", SystemClock(), unexpected)
     assert caught.value.exit_code is ExitCode.USAGE
 
 
@@ -100,7 +100,7 @@ def test_a_collector_that_never_answers_does_not_keep_it_from_ending(monkeypatch
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "600")
-        tracing = open_tracing("group", SystemClock())
+        tracing = open_tracing("group", SystemClock(), unexpected)
         trace(tracing, 1_000)
         tracing.close(0.5)
         connection, _ = server.accept()  # it was asked, and has not answered
@@ -113,7 +113,7 @@ def test_a_collector_that_is_away_costs_spans_only(
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free}")
-    tracing = open_tracing("group", SystemClock())
+    tracing = open_tracing("group", SystemClock(), unexpected)
     trace(tracing, 20_000)
     tracing.close(0.5)
     assert {record.name.split(".")[0] for record in caplog.records} <= {"opentelemetry", "urllib3", "worker"}

@@ -8,7 +8,7 @@ from worker.cli.kafka import PATIENCE_S, reachable_admin
 from worker.delivery.replay.notes import notes_topic
 from worker.errors import BrokerError, TopicError, UnreachableError
 from worker.settings import Settings
-from worker.topics import TopicDescription, TopicSpec
+from worker.topic_specs import TopicDescription, TopicSpec
 
 _PAUSE_S = 0.1
 

@@ -15,7 +15,7 @@ from worker.delivery.replay.reader import Span, TopicReader
 from worker.errors import TopicError
 from worker.security import client_options, lacking
 from worker.settings import Settings
-from worker.topics import TopicDescription, missing_topics_message, similar_topics_remark
+from worker.topic_specs import TopicDescription, missing_topics_message, similar_topics_remark
 
 
 @dataclass(frozen=True, slots=True)

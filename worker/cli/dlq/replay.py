@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from worker.delivery.replay.selection import Selection, Target
     from worker.delivery.replay.transactions import ReplayTransactions
     from worker.records import OutputRecord
-    from worker.topics import TopicDescription
+    from worker.topic_specs import TopicDescription
 
 START_PATIENCE_S = 60.0
 """A first transaction makes the broker create a topic of its own, and what an earlier replay left open has to end."""
