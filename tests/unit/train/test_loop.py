@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
 from bert_parts import small_bert, write_bert
 
 from worker.train.calibration import fit_temperature
 from worker.train.loop import Trainer, crop
 from worker.train.pretrained import Pretrained, albert_of
 from worker.train.stages import Example, Stage, examples
+from worker.train.teacher import together
 
 FIRST = Stage("first", 6, None, 0, False, (1e-4, 5e-5), 2, 0.5, 0, batch_tokens=32)
 SECOND = Stage("second", 8, (0, 4), 0, True, (5e-5, 0.0), 0, 1.0, 1, batch_tokens=32)
@@ -87,9 +85,18 @@ def test_a_crop_is_both_ends_or_a_part() -> None:
 def test_a_stage_may_have_sentences_and_the_opinion_of_a_teacher() -> None:
     stage = Stage("s", 8, (1, 3), 5, True, (1e-4, 0.0), 0, 1.0, 2)
     teacher = np.full(len(REVIEWS), 0.5, dtype=np.float32)
-    made = examples(stage, REVIEWS, [1] * len(REVIEWS), teacher, lambda texts: [REVIEWS[0]] * len(texts), seed=1)
+    others = [Example(REVIEWS[5], 0.25)]
+    made = examples(
+        stage, REVIEWS, [1] * len(REVIEWS), teacher, lambda texts: [REVIEWS[0]] * len(texts), others, seed=1
+    )
     assert [example.target for example in made[:2]] == pytest.approx([0.75 * 0.97 + 0.25 * 0.5] * 2)
-    assert len(made) == 7
+    assert made[-1:] == others
+    assert len(made) == 2 + 5 + 1
+
+
+def test_two_opinions_become_one_and_the_n_gram_model_is_never_quite_sure() -> None:
+    said = together(np.array([2.0, -2.0, 0.0], dtype=np.float32), np.array([0.5, 0.5, 1.0], dtype=np.float32))
+    assert said == pytest.approx([1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1)), 1 / (1 + np.exp(-3))], rel=1e-4)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])

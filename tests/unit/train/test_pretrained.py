@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
 from bert_parts import small_bert, wordpieces, write_bert
 
 from worker.tokenization import SPACE_SYMBOL, Tokenizer
