@@ -23,6 +23,7 @@ from worker.modelkit.convert.shape import AlbertShape, Weights
 from worker.modelkit.convert.writer import MICROSOFT, GraphWriter, tensor_info
 
 INPUT_IDS, LENGTHS, LOGITS = "input_ids", "lengths", "logits"
+MAPPING = "albert.encoder.embedding_hidden_mapping_in"
 MASKED = -1e30
 """Added to the score of padding where a kernel adds anything; its default, -10,000, lets the largest scores through."""
 
@@ -73,7 +74,9 @@ class _AlbertGraph:
         self._precision = precision
 
     def logits(self) -> str:
-        hidden = self._linear("albert.encoder.embedding_hidden_mapping_in", self._pack(self._embeddings()))
+        hidden = self._pack(self._embeddings())
+        if not self._maps_to_itself(MAPPING):
+            hidden = self._linear(MAPPING, hidden)
         *first_layers, last_layer = self._shape.layers
         for number, prefix in enumerate(first_layers, 1):
             self._precision.begin_layer(number)
@@ -82,6 +85,12 @@ class _AlbertGraph:
         hidden = self._layer(last_layer, queries=self._first_token(hidden), context=hidden)
         self._precision.begin_layer(0)
         return self._head(hidden)
+
+    def _maps_to_itself(self, name: str) -> bool:
+        """Whether the linear layer `name` changes nothing, as where the layers are those of a BERT, which has none."""
+        weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+        square = weight.shape[0] == weight.shape[1]
+        return square and not bias.any() and np.array_equal(weight, np.eye(len(weight), dtype=weight.dtype))
 
     def _embeddings(self) -> str:
         """Words, places and segment 0, normalised: ``[batch, sequence, embedding]``."""

@@ -18,6 +18,7 @@ import click
 LABELS = ("neg", "pos")
 SEED = 20261123
 """That of the bundled model's split, and of all that was random in its training."""
+REVIEW_FILES = LABELLED, UNLABELLED = ("train.jsonl.gz", "unsup.jsonl.gz")
 VALIDATION_SIZE, DEVELOPMENT_SIZE = 4000, 1000
 
 
@@ -82,8 +83,8 @@ class _Rows:
 
 
 def _split_rows(directory: Path, seed: int, validation_size: int, development_size: int) -> _Rows:
-    rows = read_reviews(directory / "train.jsonl.gz")
-    unlabelled = [row["text"] for row in read_reviews(directory / "unsup.jsonl.gz")]
+    rows = read_reviews(directory / LABELLED)
+    unlabelled = [row["text"] for row in read_reviews(directory / UNLABELLED)]
     copies: dict[str, int] = {}
     for text in [row["text"] for row in rows] + unlabelled:
         copies[text] = copies.get(text, 0) + 1

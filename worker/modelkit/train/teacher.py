@@ -39,3 +39,28 @@ class Teacher:
 
 def _plain(text: str) -> str:
     return text.replace("<br />", " ")
+
+
+def out_of_fold(reviews: LabelledReviews, *, seed: int, folds: int = 5) -> npt.NDArray[np.float32]:
+    """What a teacher that has not seen it says of each review: its probability of ``pos``, ``[len(reviews)]``."""
+    fold_of = np.random.default_rng(seed).permutation(len(reviews.texts)) % folds
+    said = np.zeros(len(reviews.texts), dtype=np.float32)
+    for fold in range(folds):
+        seen, unseen = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+        teacher = Teacher(
+            LabelledReviews([reviews.texts[index] for index in seen], [reviews.labels[index] for index in seen])
+        )
+        said[unseen] = teacher.probabilities([reviews.texts[index] for index in unseen])
+    return said
+
+
+MOST_SURE = 6.0
+"""Largest log odds that count of an n-gram model, which is too sure of long reviews."""
+
+
+def together(scores: npt.NDArray[np.float32], probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The probability whose log odds are the mean of a model's `scores` (log odds) and an n-gram model's."""
+    least = 1 / (1 + np.exp(MOST_SURE))
+    said = np.clip(probabilities.astype(np.float64), least, 1 - least)
+    odds = (scores + np.log(said / (1 - said))) / 2
+    return np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float32)

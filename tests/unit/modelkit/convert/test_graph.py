@@ -65,6 +65,25 @@ def test_int8_stays_close_to_the_reference(overrides: dict[str, Any]) -> None:
     np.testing.assert_allclose(softmax(logits), softmax(expected), atol=0.02)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_mapping_that_changes_nothing_is_not_computed(precision: str) -> None:
+    shape = AlbertShape.from_config(TINY | {"embedding_size": TINY["hidden_size"]})
+    weights = random_weights(shape, spread=0.25)
+    inputs = _inputs(shape.vocab_size, 16, 1, 2, 9)
+    name = "albert.encoder.embedding_hidden_mapping_in"
+    mapped = build_graph(shape, weights, precision=precision)
+    weights[f"{name}.weight"] = np.eye(shape.hidden_size, dtype=np.float32)
+    weights[f"{name}.bias"] = np.zeros(shape.hidden_size, dtype=np.float32)
+
+    model = build_graph(shape, weights, precision=precision)
+
+    assert not [tensor.name for tensor in model.graph.initializer if tensor.name.startswith(name)]
+    assert [tensor.name for tensor in mapped.graph.initializer if tensor.name.startswith(name)]
+    expected = reference_logits(shape, weights, inputs["input_ids"], inputs["lengths"])
+    atol = 1e-5 if precision == "fp32" else 0.02
+    np.testing.assert_allclose(softmax(_run(model, inputs)), softmax(expected), atol=atol)
+
+
 def test_padding_changes_nothing() -> None:
     shape = AlbertShape.from_config(TINY)
     model = build_graph(shape, random_weights(shape), precision="fp32")
