@@ -121,6 +121,7 @@ def _labelled(rows: list[dict[str, str]]) -> LabelledReviews:
 def main(data: Path, out: Path, seed: int) -> None:
     """Write the held-out reviews, for `reviews-worker model evaluate`."""
     rows = held_out_rows(data, seed=seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:  # the same bytes every time
         file.writelines((json.dumps(row, ensure_ascii=False) + "\n").encode() for row in rows)
     click.echo(f"{len(rows)} reviews written to {out}")
