@@ -56,6 +56,8 @@ STAGES = (
     Stage("halves", 254, (0, 6_000), 12_000, True, (7e-5, 4e-5), 0, 0.8, 1),
     Stage("ends", 510, (6_000, 20_000), 8_000, True, (4e-5, 0.0), 0, 1.0, 2),
     Stage("all", 510, (0, 20_000), 8_000, True, (4e-5, 0.0), 60, 1.0, 3, unlabelled=28_000),
+    Stage("again", 254, (0, 20_000), 8_000, True, (8e-5, 4e-5), 100, 0.9, 4, unlabelled=50_000),
+    Stage("last", 510, (0, 20_000), 8_000, True, (4e-5, 0.0), 0, 1.0, 5, unlabelled=20_000),
 )
 """Those of the bundled model."""
 
