@@ -65,7 +65,7 @@ def random_weights(shape: AlbertShape, seed: int = 0, spread: float = 0.5) -> di
 def write_checkpoint(path: Path, seed: int = 0, **overrides: Any) -> Path:
     """A checkpoint folder in Hugging Face's layout with random weights and the bundled vocabulary."""
     path.mkdir(parents=True, exist_ok=True)
-    config = TINY | {"vocab_size": 20_000} | overrides
+    config = TINY | {"vocab_size": 30_000} | overrides
     (path / "config.json").write_text(json.dumps(config))
     save_file(random_weights(AlbertShape.from_config(config), seed), path / "model.safetensors")
     shutil.copyfile(BUNDLED_PATH / PIECES, path / PIECES)

@@ -9,7 +9,7 @@ from onnx import numpy_helper
 
 from worker.inference.artifact import BUNDLED_PATH, GRAPH
 
-EMBEDDING_SIZE = 384
+EMBEDDING_SIZE = 128
 
 
 def bundled_weights() -> dict[str, npt.NDArray[np.float32]]:
@@ -24,9 +24,6 @@ def bundled_weights() -> dict[str, npt.NDArray[np.float32]]:
             weights[name] = (value * scale if "word_embeddings" in name else (value * scale).T).astype(np.float32)
         elif name.startswith(("albert.", "classifier.")) and not name.endswith("scale"):
             weights[name] = value.astype(np.float32)
-    mapping = "albert.encoder.embedding_hidden_mapping_in"  # the identity, which the graph leaves out
-    weights[f"{mapping}.weight"] = np.eye(EMBEDDING_SIZE, dtype=np.float32)
-    weights[f"{mapping}.bias"] = np.zeros(EMBEDDING_SIZE, dtype=np.float32)
     weights["albert.embeddings.position_embeddings.weight"] = weights.pop("albert.embeddings.places_of_segment_0")
     weights["albert.embeddings.token_type_embeddings.weight"] = np.zeros((2, EMBEDDING_SIZE), dtype=np.float32)
     return weights

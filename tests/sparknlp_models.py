@@ -31,7 +31,7 @@ def real_model(name: str) -> Path:
 
 
 def small_shape(**overrides: Any) -> AlbertShape:
-    return AlbertShape.from_config(TINY | {"vocab_size": 20_000} | overrides)
+    return AlbertShape.from_config(TINY | {"vocab_size": 30_000} | overrides)
 
 
 @functools.cache

@@ -1,8 +1,8 @@
 """A trained ALBERT of the size of ALBERT-base, to measure precisions with: trained weights show what int8 costs.
 
-Run ``python -m tests.benchmarks.base_model --data DIRECTORY --out DIRECTORY``. It starts from the bundled model's first
-layer, made twice as wide without changing what it computes (every unit is there twice, as in Chen et al., "Net2Net",
-2016), and grows from two layers to twelve while it learns on: cheap, since its layers share their weights.
+Run ``python -m tests.benchmarks.base_model --data DIRECTORY --out DIRECTORY``. It starts from the bundled model, made
+three times as wide without changing what it computes (every unit is there three times, as in Chen et al., "Net2Net",
+2016), and grows from two layers to twelve while it learns on: cheap, since ALBERT's layers share their weights.
 It is no good model for anything else: it has seen little, and short crops only.
 """
 
@@ -41,9 +41,9 @@ STAGES = (
     (12, 0.34, 5e-5),
 )
 """Layers, the share of the time that is spent with so many, and the learning rate; deeper ones diverge with more."""
-COPIES = 2
+COPIES = 3
 NOISE = 0.1
-"""Standard deviation of the random factor on each weight, so that the copies of a unit learn apart."""
+"""Standard deviation of the random factor on each weight, so that the three copies of a unit learn apart."""
 
 
 def base_albert(vocabulary_size: int) -> AlbertConfig:

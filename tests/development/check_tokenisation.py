@@ -34,7 +34,7 @@ except ImportError as error:
 from worker.tokenization.tokenizer import SPECIAL_PIECES, Tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
-PIECES = ROOT / "worker" / "models" / "albert-reviews-small" / "spiece.model"
+PIECES = ROOT / "worker" / "models" / "albert-imdb-small" / "spiece.model"
 GOLDEN = ROOT / "tests" / "data" / "tokenisation.json"
 MAX_LENGTH = 512
 

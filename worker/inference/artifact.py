@@ -28,7 +28,7 @@ REQUIRED_FILES = (GRAPH, PIECES, CONFIG, GOLDEN)
 """What every manifest must list."""
 MANIFEST_FORMAT = 2
 """Number of the manifest's layout; a worker refuses one that it does not know."""
-BUNDLED_PATH = Path(__file__).resolve().parent.parent / "models" / "albert-reviews-small"
+BUNDLED_PATH = Path(__file__).resolve().parent.parent / "models" / "albert-imdb-small"
 """The artifact that comes with the package."""
 
 MIN_LENGTH = 3

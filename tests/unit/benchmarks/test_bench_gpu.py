@@ -31,7 +31,7 @@ from worker.inference import SessionOptions, providers
 from worker.modelkit.convert.shape import AlbertShape
 
 ROOT = Path(__file__).parents[3]
-CONFIG = TINY | {"vocab_size": 20_000, "max_position_embeddings": 512}
+CONFIG = TINY | {"vocab_size": 30_000, "max_position_embeddings": 512}
 needs_cuda_build = Absent.CUDA_BUILD.unless(providers.cuda_is_built_in())
 
 
@@ -75,7 +75,7 @@ def test_missing_libraries_are_named_with_the_command_that_installs_them(
 
 def test_every_review_is_in_one_batch_within_the_budget() -> None:
     lengths = lognormal_lengths(500)
-    entries = make_entries(lengths, 20_000)
+    entries = make_entries(lengths, 30_000)
     for budget in (4_096, 16_384):
         for batches in (batched(entries, budget, 512), as_they_come(entries, budget)):
             numbers = [entry.record.offset for batch in batches for entry in batch.parts]

@@ -95,7 +95,7 @@ def test_without_a_path_it_is_the_bundled_artifact() -> None:
 
 
 def test_the_bundled_artifact_stays_small() -> None:
-    assert sum(path.stat().st_size for path in BUNDLED_PATH.iterdir()) < 20_000_000
+    assert sum(path.stat().st_size for path in BUNDLED_PATH.iterdir()) < 8_000_000
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training of the bundled model: ``python -m worker.modelkit.train --help``.
+"""Training of the next bundled model: ``python -m worker.modelkit.train --help``.
 
 A pretrained BERT is put into an ALBERT (`pretrained`) that reads SentencePiece (`vocabulary`). It learns in stages
 (`stages`, `loop`) from labelled reviews, with a linear n-gram model's opinion as a part of each target (`teacher`),

@@ -39,7 +39,7 @@ from worker.modelkit.convert.shape import AlbertShape, CheckpointError
 from worker.records import Encoding
 
 TOLERANCE = 1e-6
-LARGE_VOCABULARY = 20_000
+LARGE_VOCABULARY = 30_000
 HERE = Provenance("huggingface", "here")
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "two layers": {},
@@ -110,7 +110,7 @@ MASKS: dict[str, list[int]] = {
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
 def test_they_agree_on_what_is_masked(mask: list[int], changes: dict[str, Any]) -> None:
     checkpoint = _checkpoint(changes)
-    rows = [([2, 7, 99, 1234, 11, 19_999, 5, 3], mask), (np.array([2, 9, 3]), np.array([1, 1, 1]))]
+    rows = [([2, 7, 99, 1234, 11, 29_999, 5, 3], mask), (np.array([2, 9, 3]), np.array([1, 1, 1]))]
     ours = NumpyReference(checkpoint).masked_scores(rows)
     np.testing.assert_allclose(ours, TransformersReference(checkpoint).masked_scores(rows), atol=TOLERANCE)
 

@@ -89,7 +89,7 @@ def test_the_document_adds_up() -> None:
 
 def test_the_document_says_what_was_measured_and_with_what() -> None:
     members = document(measured())
-    assert members["model"]["identity"].startswith("albert-reviews-small@")
+    assert members["model"]["identity"].startswith("albert-imdb-small@")
     assert members["model"]["precision"] == "int8"
     assert members["data"] == {"file": "reviews.jsonl"}
     assert members["inference"]["provider"] == "cpu"

@@ -225,7 +225,7 @@ def test_weights_of_an_encoder_saved_by_itself_are_found(folder: Path) -> None:
 def test_more_embeddings_than_pieces_are_noted(tmp_path: Path) -> None:
     (note,) = read_folder(write_checkpoint(tmp_path / "padded", vocab_size=30_016)).provenance.notes
     assert "30016 word embeddings" in note
-    assert "first 20000" in note
+    assert "30000" in note
 
 
 def test_fewer_embeddings_than_pieces_are_refused(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_whatever_the_configuration_says_there_is_an_answer_or_one_line(
     ready: Path, changes: dict[str, Any], labels: Any
 ) -> None:
-    config = TINY | {"vocab_size": 20_000} | changes | ({} if labels is None else {"id2label": labels})
+    config = TINY | {"vocab_size": 30_000} | changes | ({} if labels is None else {"id2label": labels})
     (ready / "config.json").write_text(json.dumps(config))
     try:
         read_folder(ready)
@@ -266,7 +266,7 @@ def test_large_weights_are_never_in_memory_twice(tmp_path: Path) -> None:
     import tracemalloc
 
     folder = write_checkpoint(tmp_path / "pretrained")
-    weights = random_weights(AlbertShape.from_config(TINY | {"vocab_size": 20_000}))
+    weights = random_weights(AlbertShape.from_config(TINY | {"vocab_size": 30_000}))
     unneeded = np.zeros((4096, 4096), np.float32)
     save_file(weights | {"predictions.decoder.weight": unneeded}, folder / "model.safetensors")
 

@@ -29,7 +29,7 @@ NEEDED = ["config.json", "model.safetensors", "spiece.model"]
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("hub") / "checkpoint", vocab_size=20_000)
+    return write_checkpoint(tmp_path_factory.mktemp("hub") / "checkpoint", vocab_size=30_000)
 
 
 @pytest.fixture

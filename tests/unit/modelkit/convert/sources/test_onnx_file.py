@@ -26,7 +26,7 @@ from worker.modelkit.convert.graph import build_graph
 from worker.modelkit.convert.shape import AlbertShape, CheckpointError
 from worker.modelkit.convert.sources.onnx_file import is_onnx, read_onnx
 
-VOCABULARY = 20_000
+VOCABULARY = 30_000
 """Pieces of the bundled vocabulary."""
 IDS = np.array([[2, 7, 9, 30, 3], [2, 5, 3, 0, 0]])
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
@@ -197,7 +197,7 @@ def test_another_number_of_labels_is_refused(folder: Path) -> None:
 
 def test_a_vocabulary_of_another_model_is_refused(folder: Path) -> None:
     onnx.save(torch_export(random_albert(vocab_size=100)), folder / "model.onnx")
-    assert "20000 pieces, but the model knows only 100" in _refused(folder)
+    assert "30000 pieces, but the model knows only 100" in _refused(folder)
 
 
 def test_fixed_shapes_are_rebuilt_but_not_used_as_they_are(folder: Path, model: Any) -> None:

@@ -84,7 +84,7 @@ def _error(folder: Path) -> str:
 def test_the_vocabulary_alone_is_enough(folder: Path) -> None:
     read = read_tokeniser_files(folder)
     assert read.pieces == (folder / PIECES).read_bytes()
-    assert (read.piece_count, read.lower_case, read.max_length) == (20_000, True, None)
+    assert (read.piece_count, read.lower_case, read.max_length) == (30_000, True, None)
     assert (read.files, read.notes) == ((PIECES,), ())
 
 
@@ -124,11 +124,11 @@ def test_the_old_name_of_the_longest_encoding_is_known(folder: Path) -> None:
         (OPTIONS, {"model_max_length": 2}, "model_max_length must be 3 tokens or more"),
         (OPTIONS, {"model_max_length": float("nan")}, "model_max_length must be"),
         (OPTIONS, {"cls_token": "<s>"}, "cls_token is '<s>'"),
-        (OPTIONS, {"added_tokens_decoder": {"20000": {"content": "[URL]"}}}, r"adds tokens to the vocabulary \('\[URL"),
+        (OPTIONS, {"added_tokens_decoder": {"30000": {"content": "[URL]"}}}, r"adds tokens to the vocabulary \('\[URL"),
         (OPTIONS, {"extra_special_tokens": {"image_token": "<image>"}}, "adds tokens to the vocabulary"),
         (SPECIAL_TOKENS, {"sep_token": {"content": "</s>"}}, "sep_token is '</s>'"),
         (SPECIAL_TOKENS, {"additional_special_tokens": ["<user>", "<film>"]}, r"\('<user>', 2 in all\)"),
-        (ADDED_TOKENS, {"[MASK]": 4, "<user>": 20_000}, r"adds tokens to the vocabulary \('<user>', 1 in all\)"),
+        (ADDED_TOKENS, {"[MASK]": 4, "<user>": 30_000}, r"adds tokens to the vocabulary \('<user>', 1 in all\)"),
         (ADDED_TOKENS, ["<user>"], "not a JSON object"),
     ],
 )
