@@ -237,6 +237,7 @@ NOT_OF_THESE_LIBRARIES = {
     ("worker/cli/reference.py", "_labelnames"): "prometheus_client",
     ("worker/modelkit/convert/graph.py", "_attend"): "a class of ours, in the same file",
     ("worker/modelkit/convert/graph.py", "_attend_once"): "a class of ours, in the same file",
+    ("worker/modelkit/train/loop.py", "_foreach_add_"): "torch",
     (COMPAT + "refusals.py", "description"): "text for people, which only `worker/kafka/topics.py` reads",
     (_BOOTSTRAP, "_told"): "a class of ours, in the same file",
     ("worker/delivery/outputs.py", "outcome"): "a class of ours",

@@ -15,7 +15,7 @@ from worker.modelkit.train.stages import STAGES
 
 MEASURED = [
     json.loads(line)
-    for line in (Path(__file__).parents[2] / "data" / "short_sentences.jsonl").read_text(encoding="utf-8").splitlines()
+    for line in (Path(__file__).parents[3] / "data" / "short_sentences.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 
 
