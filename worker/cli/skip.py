@@ -13,7 +13,7 @@ from worker.cli.interrupts import run_async
 from worker.cli.options import KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.positions import Position, read_position
 from worker.cli.terminal import on_terminal
-from worker.errors import DamagedBatchError, TopicError, UsageError
+from worker.errors import DamagedBatchError, UsageError
 from worker.observability.logs import configure_logging
 from worker.settings import Settings
 
@@ -44,7 +44,6 @@ class Skip(NamedTuple):
     *KAFKA_OPTIONS,
     "group",
     "input_topic",
-    "from_beginning",
     "read_committed",
     "processing_guarantee",
     "transaction_timeout_s",
@@ -99,7 +98,7 @@ async def _skip(settings: Settings, place: Position, until: int | None, *, dry_r
             start = stored.offset if stored else (await consumer.beginning_offsets([partition]))[partition]
             end = (await consumer.end_offsets([partition]))[partition]
             damage = await _find_damage(consumer, partition, place, start, end)
-            skip = Skip(place.topic, place.partition, damage.offset, _until(damage, until, end), damage.reason)
+            skip = Skip(place.topic, place.partition, damage.offset, next_offset(damage, until, end), damage.reason)
             if not dry_run:
                 await consumer.commit({partition: OffsetAndMetadata(skip.until, metadata)})
             return skip
@@ -110,12 +109,9 @@ async def _skip(settings: Settings, place: Position, until: int | None, *, dry_r
 
 
 async def _check_topic(settings: Settings, place: Position) -> None:
-    from worker.cli.kafka import reachable_admin
+    from worker.cli.kafka import existing_topics
 
-    async with reachable_admin(settings) as admin:
-        found = (await admin.describe([place.topic])).get(place.topic)
-    if found is None:
-        raise TopicError(f"there is no topic {place.topic} at {settings.bootstrap_servers}")
+    found = (await existing_topics(settings, place.topic))[place.topic]
     if place.partition >= found.partitions:
         raise UsageError(f"{place.topic} has no partition {place.partition}: they are 0 to {found.partitions - 1}")
 
@@ -212,15 +208,28 @@ async def _find_damage(consumer: Any, partition: Any, place: Position, start: in
                 f"{place.topic}/{place.partition}/{records[0].offset} can be read, and the group has not got further:"
                 " nothing is skipped. Start a worker, which reads to the damage if there is any"
             )
+    if position < end:
+        raise TimeoutError(f"{place.topic}/{place.partition} was read to {position} only in {READ_PATIENCE_S:g} s")
     raise UsageError(f"nothing of {place.topic}/{place.partition} is damaged from {start} to {position}")
 
 
-def _until(damage: DamagedBatchError, given: int | None, end: int) -> int:
+def next_offset(damage: DamagedBatchError, given: int | None, end: int) -> int:
+    """The offset to go on with: `given`, or the end of the damage; `end` is that of what may be read.
+
+    Raises UsageError where none is known, or it would skip more than the damage.
+    """
     until = damage.end if given is None else given
     if until is None:
         raise UsageError(
             f"{damage}; the batch does not say where it ends. Give --to with the offset to go on with, {end} at most"
         )
+    if given is None and until > end:
+        raise UsageError(
+            f"the damage from {damage.offset} to {until - 1} reaches beyond what may be read yet, {end}: a transaction"
+            " is open; try again when it has ended"
+        )
+    if damage.end is not None and until > damage.end:
+        raise UsageError(f"--to {until} would skip records behind the damage, which ends at {damage.end - 1}")
     if not damage.offset < until <= end:
         raise UsageError(f"--to {until} is not behind the damage at {damage.offset}, or beyond the end, {end}")
     return until

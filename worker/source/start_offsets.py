@@ -138,7 +138,8 @@ class Starts:
         await self._say(added, "beginning", "as partitions do that are added to a topic of which the group has offsets")
         at_end = [partition for partition in whole if partition.topic not in known]
         await self._say(at_end, "end", "from_beginning is off")
-        ends = await consumer.end_offsets(at_end)
+        # One without a leader has no end now. When it has one again, it is read from its beginning.
+        ends = await consumer.end_offsets(with_leader(consumer, at_end))
         starts = {
             partition: OffsetAndMetadata(end, str(OffsetMetadata(self._topic_ids.known(partition.topic))))
             for partition, end in ends.items()

@@ -74,6 +74,7 @@ async def test_this_broker_creates_what_any_other_client_asks_for(creating_kafka
         (("topics",), "input"),
         (("produce", "--text", "good"), "input"),
         (("produce", "--text", "good", "--wait", "1"), "output"),
+        (("skip", "0/0"), "input"),
     ],
 )
 def test_a_mistyped_topic_is_one_error_with_the_name_that_was_meant(

@@ -16,6 +16,7 @@ from worker.cli.model.places import artifact_folder
 from worker.cli.model.progress import progress_bar
 from worker.cli.options import SettingsCommand, read_settings, setting_options
 from worker.errors import UsageError
+from worker.exhaustion import exhausted
 from worker.observability.logs import configure_logging
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -143,4 +144,4 @@ def _write_json(path: Path, members: Mapping[str, Any]) -> None:
         if not special:
             with contextlib.suppress(OSError):
                 unfinished.unlink()
-        raise UsageError(f"--figures {path}: cannot be written ({error.strerror})") from None
+        raise exhausted(error) or UsageError(f"--figures {path}: cannot be written ({error.strerror})") from None

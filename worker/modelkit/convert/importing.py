@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from worker.errors import UsageError
+from worker.exhaustion import exhausted
 from worker.inference.artifact import MANIFEST, Artifact
 from worker.inference.classifier import Classifier
 from worker.modelkit.convert.artifact_writer import AS_IT_IS, ArtifactDescription, as_json, write_artifact
@@ -87,6 +88,8 @@ def import_model(
     except OSError as error:
         if error.errno in (errno.EBUSY, errno.EXDEV):
             raise UsageError(_MOUNTED.format(out)) from error
+        if used_up := exhausted(error):
+            raise used_up from error
         raise UsageError(f"--out {out}: cannot be written ({error.strerror or error})") from error
     return Imported(Artifact.load(place), compared, tuple(faults), choice)
 

@@ -284,6 +284,6 @@ def test_a_disk_that_is_full_leaves_the_artifact_that_was_there(
         return write_text(self, *arguments, **options)
 
     monkeypatch.setattr(Path, "write_text", full)
-    refused(run(checkpoint, "--out", out, "--replace"), ExitCode.USAGE, "cannot be written (No space left on device)")
+    refused(run(checkpoint, "--out", out, "--replace"), ExitCode.EXHAUSTED, "there is no room left on the disk")
     assert Artifact.load(out).name == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
