@@ -16,13 +16,15 @@ from transformers import AlbertForSequenceClassification
 from worker.inference.calibration import Calibration
 from worker.modelkit.convert.artifact_writer import ArtifactDescription, write_artifact
 from worker.modelkit.convert.int8_choice import choose_int8
+from worker.modelkit.convert.sources.files import sha256_of
 from worker.modelkit.convert.sources.folder import read_folder
 from worker.modelkit.train.calibration import fit_temperature
-from worker.modelkit.train.data import REVIEW_FILES, SEED, LabelledReviews, Split, split_reviews
+from worker.modelkit.train.data import REVIEW_FILES, SEED, Split, limited, split_reviews
+from worker.modelkit.train.folder import Folder, Inputs, save_array
 from worker.modelkit.train.forward import Ids, scores
 from worker.modelkit.train.loop import Trainer
 from worker.modelkit.train.pretrained import HASHES, PACKAGE, Pretrained, albert_of, packaged_folder
-from worker.modelkit.train.stages import STAGES, Example, Stage, examples
+from worker.modelkit.train.stages import STAGES, Example, Stage, examples, scaled
 from worker.modelkit.train.teacher import Teacher, out_of_fold, together
 from worker.modelkit.train.vocabulary import build_vocabulary
 from worker.tokenization.tokenizer import Tokenizer
@@ -54,7 +56,9 @@ PRIOR = (0.5, 0.5)
 )
 @click.option("--seed", default=SEED, show_default=True, help="Seed of the split and of everything random.")
 @click.option("--threads", default=2, show_default=True, help="Processor cores to train on.")
-@click.option("--limit", default=0, help="Use only so many labelled reviews: a quick trial.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=0, help="Use only so many labelled reviews: a quick trial."
+)
 @click.option("--version", default="1.0.0", show_default=True, help="Version of the artifact.")
 def main(data: Path, pretrained: Path | None, out: Path, seed: int, threads: int, limit: int, version: str) -> None:
     """Train the bundled model: about an hour and a half on two cores."""
@@ -73,9 +77,13 @@ def main(data: Path, pretrained: Path | None, out: Path, seed: int, threads: int
     bert = Pretrained.read(pretrained)
     if bert.hashes != HASHES:
         report(f"{pretrained}: not the weights that the bundled model started from")
-    split = _limited(split_reviews(data, seed=seed), limit)
+    whole = split_reviews(data, seed=seed)
+    split = limited(whole, limit)
+    share = len(split.train.texts) / len(whole.train.texts)
     report(f"{len(split.train.texts)} labelled reviews, {len(split.validation.texts)} held out")
-    out.mkdir(parents=True, exist_ok=True)
+    files = {name: sha256_of(data / name) for name in REVIEW_FILES} | bert.hashes
+    folder = Folder(out, Inputs(seed, limit, files))
+    folder.begin(STAGES, report)
     pieces_path, embeddings = _vocabulary(out, split, bert)
     tokenizer = Tokenizer(pieces_path, max_length=100_000, lower_case=True)
 
@@ -93,6 +101,8 @@ def main(data: Path, pretrained: Path | None, out: Path, seed: int, threads: int
         report(f"{stage.name}: development {_accuracy(scores(model, development), split.development.labels):.4f}")
 
     def learnt_from(stage: Stage) -> list[Example]:
+        folder.begun(stage)
+        stage = scaled(stage, share)
         unlabelled = _soft_labelled(out, stage, split, model, encode, threads)
         return examples(stage, encoded, split.train.labels, teacher, encode, unlabelled, seed=seed)
 
@@ -125,30 +135,18 @@ def _require(folder: Path, names: tuple[str, ...], option: str) -> None:
         raise click.UsageError(f"{option}: {folder} lacks {', '.join(lacking)}")
 
 
-def _limited(split: Split, limit: int) -> Split:
-    if not limit:
-        return split
-    step = max(1, len(split.train.texts) // limit)
-    return Split(
-        LabelledReviews(split.train.texts[::step], split.train.labels[::step]),
-        split.development,
-        split.validation,
-        split.unlabelled[:limit],
-    )
-
-
 def _vocabulary(out: Path, split: Split, bert: Pretrained) -> tuple[Path, np.ndarray]:
     """The SentencePiece model and its embeddings, made where `out` does not have them yet."""
     pieces, stored = out / "spiece.model", out / "embeddings.npy"
     if not stored.exists():
-        np.save(stored, build_vocabulary(split.train.texts + split.unlabelled, bert, pieces))
+        save_array(stored, build_vocabulary(split.train.texts + split.unlabelled, bert, pieces))
     return pieces, np.load(stored)
 
 
 def _teacher(out: Path, split: Split, seed: int) -> np.ndarray:
     stored = out / "teacher.npy"
     if not stored.exists():
-        np.save(stored, out_of_fold(split.train, seed=seed))
+        save_array(stored, out_of_fold(split.train, seed=seed))
     teacher: np.ndarray = np.load(stored)
     return teacher
 
@@ -169,7 +167,7 @@ def _soft_labelled(
     stored = out / f"{stage.name}-targets.npy"
     if not stored.exists():
         said = scores(model, encoded, threads=threads)
-        np.save(stored, together(said, Teacher(split.train).probabilities(texts)))
+        save_array(stored, together(said, Teacher(split.train).probabilities(texts)))
     return [Example(ids, float(target)) for ids, target in zip(encoded, np.load(stored), strict=True)]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +61,17 @@ STAGES = (
     Stage("last", 510, (0, 20_000), 8_000, True, (4e-5, 0.0), 0, 1.0, 5, unlabelled=20_000),
 )
 """Those of the bundled model."""
+
+
+def scaled(stage: Stage, share: float) -> Stage:
+    """`stage` for a trial with `share` of the reviews: of what it reads, the same part of those that there are."""
+    if share == 1:
+        return stage
+    reviews = None
+    if stage.reviews is not None:
+        first, end = (int(place * share) for place in stage.reviews)
+        reviews = (first, max(first + 1, end))
+    return replace(stage, reviews=reviews, unlabelled=ceil(stage.unlabelled * share))
 
 
 def examples(

@@ -49,8 +49,9 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bert(tmp_path_factory.mktemp("bert"), small_bert(command.LAYERS))
 
 
-def _train(data: Path, pretrained: Path, out: Path) -> Result:
-    return CliRunner().invoke(command.main, ["--data", str(data), "--pretrained", str(pretrained), "--out", str(out)])
+def _train(data: Path, pretrained: Path, out: Path, *options: str) -> Result:
+    arguments = ["--data", str(data), "--pretrained", str(pretrained), "--out", str(out), *options]
+    return CliRunner().invoke(command.main, arguments)
 
 
 def test_an_interrupted_training_ends_with_an_artifact(
@@ -78,6 +79,13 @@ def test_an_interrupted_training_ends_with_an_artifact(
     assert artifact.calibration.temperature > 0
     told = json.loads((tmp_path / "training.json").read_text())
     assert [stage["name"] for stage in told["stages"]] == [FIRST.name, LAST.name]
+
+    refused = _train(data, pretrained, tmp_path, "--seed", "5", "--limit", "100")
+    assert refused.exit_code == 2
+    assert refused.stderr.splitlines()[-1] == (
+        f"Error: --out: {tmp_path} was begun with another seed ({command.SEED}, now 5), another limit (0, now 100);"
+        " use another --out"
+    )
 
 
 def test_a_folder_that_lacks_something_is_a_clear_error(data: Path, pretrained: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from worker.modelkit.train import loop
 from worker.modelkit.train.calibration import fit_temperature
 from worker.modelkit.train.loop import Trainer, crop
 from worker.modelkit.train.pretrained import Pretrained, albert_of
-from worker.modelkit.train.stages import Example, Stage, examples
+from worker.modelkit.train.stages import STAGES, Example, Stage, examples, scaled
 from worker.modelkit.train.teacher import together
 
 FIRST = Stage("first", 6, None, 0, False, (1e-4, 5e-5), 2, 0.5, 0, batch_tokens=32)
@@ -141,6 +142,19 @@ def test_a_stage_may_have_sentences_and_the_opinion_of_a_teacher() -> None:
     assert [example.target for example in made[:2]] == pytest.approx([0.75 * 0.97 + 0.25 * 0.5] * 2)
     assert made[-1:] == others
     assert len(made) == 2 + 5 + 1
+
+
+@pytest.mark.parametrize("limit", [1, 100, 15_000])
+def test_a_trial_with_fewer_reviews_has_some_for_every_stage(limit: int) -> None:
+    for stage in STAGES:
+        small = scaled(stage, limit / 20_000)
+        assert replace(small, reviews=stage.reviews, unlabelled=stage.unlabelled) == stage
+        assert bool(small.unlabelled) == bool(stage.unlabelled)
+        if stage.reviews is not None:
+            assert small.reviews is not None
+            first, end = small.reviews
+            assert 0 <= first < end <= limit
+            assert end - first == pytest.approx((stage.reviews[1] - stage.reviews[0]) * limit / 20_000, abs=1)
 
 
 def test_two_opinions_become_one_and_the_n_gram_model_is_never_quite_sure() -> None:
