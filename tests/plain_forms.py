@@ -80,7 +80,8 @@ def _slots(subject: Subject, good: bool) -> dict[str, str]:
         "name": name, "adj": adjective, "unadj": opposite, "more": better, "less": worse,
         "said": clauses[this], "unsaid": clauses[that], "idiom": _list(idioms[this]),
         "mark": f"{points}(?:/|outof)(?:5|10)", "stars": f"(?:{stars}stars?|★*☆*|⭐+)",
-        "face": f"{faces[this]}+", "faces": faces[this] + "{2,4}", "foreign": "[\u0400-\u06ff\u0900-\u097f\u4e00-\ud7ff]+(?:2|ok)?",
+        "face": f"{faces[this]}+", "faces": rf"(?!(.)\1+$){faces[this]}{{2,4}}",
+        "foreign": "[\u0400-\u06ff\u0900-\u097f\u4e00-\ud7ff]+(?:2|ok)?",
     }  # fmt: skip
 
 
