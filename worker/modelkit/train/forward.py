@@ -1,7 +1,7 @@
 """ALBERT's forward pass for training on a CPU, and for measuring while it trains.
 
-The same function as `AlbertForSequenceClassification`, in bfloat16 from the embeddings to the last layer, with
-three things less to compute: query, key and value are one product, the last layer computes ``[CLS]`` alone, and the
+The same function as `AlbertForSequenceClassification`, in bfloat16 from the embeddings to the last layer,
+but saves work in three places: query, key and value are one product, the last layer computes ``[CLS]`` alone, and the
 embeddings go into the first layer as they are (the mapping between them is the identity).
 """
 

@@ -56,7 +56,7 @@ class Trainer:
 
     def _stage(self, stage: Stage, batches: _Batches, optimiser: torch.optim.Optimizer, start: int) -> None:
         seed, steps, end = self.seed + stage.seed_offset, len(batches.rows), _end(stage, batches)
-        # A stage that was interrupted reads other parts of its reviews than it would have.
+        # After an interruption the random crops differ from those of an uninterrupted run.
         generator = random.Random(seed * 7919 + start)
         weights = _learnt(self.model)
         mean_loss, tokens, started, saved = None, 0, time.monotonic(), time.monotonic()
@@ -150,7 +150,7 @@ class _Batches:
 
 
 def _batches(examples: list[Example], stage: Stage, generator: random.Random) -> _Batches:
-    """Every example once, in batches of about as many tokens, those of like lengths together, in random order."""
+    """Each example once, in batches of similar lengths and about equal token counts, in random order."""
     order = list(range(len(examples)))
     generator.shuffle(order)
     rows: list[list[int]] = []

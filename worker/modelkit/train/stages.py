@@ -32,7 +32,7 @@ class Stage:
     room: int
     """Tokens that are read of a review, without ``[CLS]`` and ``[SEP]``."""
     reviews: tuple[int, int] | None
-    """First and last of the shuffled labelled reviews; None takes all in the order of the file."""
+    """Slice of the shuffled labelled reviews (end excluded); None: all of them."""
     plain: int
     """Plain sentences among them."""
     teacher: bool
@@ -42,14 +42,14 @@ class Stage:
     warm_up: int
     """Steps in which the rate rises from zero."""
     both_ends: float
-    """Share of the long reviews of which beginning and end are read together; of the others it is a random part."""
+    """Share of long reviews that are cut to beginning plus end; the others are cut to one random part."""
     seed_offset: int
     batch_tokens: int = 3072
     stop_after: int | None = None
-    """Batches to compute, where that is not all of them."""
+    """Stop after this many batches; None: compute all."""
     unlabelled: int = 0
-    """Reviews without a label among them; the model itself, as it is before this stage, and the n-gram model say what
-    they are."""
+    """Number of unlabelled reviews to add; their targets come from the model as it is before this stage and from the
+    n-gram model."""
 
 
 STAGES = (

@@ -1,8 +1,8 @@
 """The vocabulary: a SentencePiece unigram model whose pieces are WordPieces of the pretrained model.
 
 ALBERT reads SentencePiece, BERT WordPiece. A piece that is a WordPiece keeps the embedding that the pretrained model
-learnt for it, so the reviews are cut into WordPieces once, and what comes of it becomes the pieces: with their
-frequencies as scores, SentencePiece cuts nearly every word in the same way. Compare Gee et al., "Fast Vocabulary
+learnt for it, so the reviews are split into WordPieces once; these become the pieces. With their frequencies as
+scores, SentencePiece cuts nearly every word in the same way. Compare Gee et al., "Fast Vocabulary
 Transfer for Language Model Compression", EMNLP 2022.
 """
 
