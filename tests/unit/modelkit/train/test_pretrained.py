@@ -12,15 +12,22 @@ from torch.nn import functional
 from transformers import AlbertForSequenceClassification, BertModel
 
 from worker.modelkit.train import forward
+from worker.modelkit.train import vocabulary as vocabulary_module
 from worker.modelkit.train.emoji import COMMON_EMOJI
 from worker.modelkit.train.forward import logits, padded, scores
 from worker.modelkit.train.pretrained import Pretrained, albert_of
-from worker.modelkit.train.vocabulary import build_vocabulary
+from worker.modelkit.train.vocabulary import add_pieces, build_vocabulary
 from worker.tokenization.tokenizer import SPACE_SYMBOL, Tokenizer
 
 TEXTS = ["The film was very good and the plot was fine.<br /><br />It was not dull!"] * 60
 
 
+MOST_USED = [
+    emoji
+    for line in (Path(__file__).parents[3] / "data" / "common_emoji.txt").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+    for emoji in line.split()
+]
 BFLOAT16 = 0.08
 """Three times what the logits of `bert` lose in bfloat16; what is computed wrongly differs by 0.25 or more."""
 
@@ -149,7 +156,52 @@ def test_no_ascii_text_is_unknown_and_no_piece_has_a_space_within(vocabulary: tu
 
 def test_the_common_emoji_are_pieces(vocabulary: tuple[Path, np.ndarray]) -> None:
     tokenizer = Tokenizer(vocabulary[0], max_length=512, lower_case=True)
-    assert len(COMMON_EMOJI) >= 100
-    assert [emoji for emoji in COMMON_EMOJI if tokenizer.encode(emoji).unknown] == []
-    assert tokenizer.encode("".join(COMMON_EMOJI)).unknown == 0.0
-    assert tokenizer.encode("👍🏽❤️").unknown == 0.0
+    assert len(MOST_USED) == len(set(MOST_USED)) == 100
+    assert [emoji for emoji in MOST_USED if tokenizer.encode(emoji).unknown] == []
+    assert [emoji for emoji in MOST_USED if tokenizer.encode(emoji + "\ufe0f").unknown] == []
+    assert tokenizer.encode("".join(MOST_USED)).unknown == 0.0
+
+
+@pytest.mark.parametrize("emoji", ["👍🏽", "❤️", "🤷\u200d♀️", "🤦🏽\u200d♂️", "🤷\u200d♀", "1️⃣", "1\u20e3"])
+def test_emoji_of_several_characters_are_known_whole(vocabulary: tuple[Path, np.ndarray], emoji: str) -> None:
+    tokenizer = Tokenizer(vocabulary[0], max_length=64, lower_case=True)
+    assert tokenizer.encode(emoji).unknown == tokenizer.encode(f"good {emoji} film").unknown == 0.0
+
+
+def test_a_vocabulary_has_as_many_pieces_as_it_may(
+    pretrained: Pretrained, vocabulary: tuple[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert vocabulary_module.PIECES == 20_000
+    fewer = len(vocabulary[1]) - 3
+    monkeypatch.setattr(vocabulary_module, "PIECES", fewer)
+    assert len(build_vocabulary(TEXTS, pretrained, tmp_path / "spiece.model")) == fewer
+
+
+def test_pieces_can_be_added_to_a_model_in_training_in_place_of_the_rarest(
+    pretrained: Pretrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, checkpoint = tmp_path / "spiece.model", tmp_path / "last.pt"
+    with monkeypatch.context() as earlier:
+        earlier.setattr(vocabulary_module, "emoji_pieces", lambda: [*COMMON_EMOJI[:20]])
+        embeddings = build_vocabulary(TEXTS, pretrained, path)
+    before = Tokenizer(path, max_length=64, lower_case=True)
+    assert before.encode("the film 🥺").unknown > 0
+    name = "albert.embeddings.word_embeddings.weight"
+    torch.save({"m": {name: torch.from_numpy(embeddings.copy())}, "o": {}, "step": 7}, checkpoint)
+
+    gone = add_pieces(path, checkpoint, ["🥺", "❤", "🥺\ufe0f"])
+    assert len(gone) == len(set(gone)) == 2  # one of the three was there
+    assert min(len(piece.removeprefix(SPACE_SYMBOL)) for piece in gone) > 1
+    after = Tokenizer(path, max_length=64, lower_case=True)
+    assert after.vocabulary_size == before.vocabulary_size
+    assert after.encode("the film 🥺").unknown == 0.0
+    assert after.encode("the film was not good").ids.tolist() == before.encode("the film was not good").ids.tolist()
+    state = torch.load(checkpoint)
+    assert state["step"] == 7
+    found = state["m"][name].numpy()
+    mean = embeddings[before.encode("face with pleading eyes").ids[1:-1]].mean(0)
+    places = [after._pieces.PieceToId(piece) for piece in ("🥺", "🥺\ufe0f")]
+    np.testing.assert_allclose(found[places], [mean, mean], rtol=1e-5)
+    others = np.setdiff1d(np.arange(len(found)), places)
+    np.testing.assert_array_equal(found[others], embeddings[others])
+    assert add_pieces(path, checkpoint, ["🥺", "❤", "🥺\ufe0f"]) == []
