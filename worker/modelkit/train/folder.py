@@ -60,9 +60,9 @@ class Folder:
                     f"--out: {self.path} was begun with another {', another '.join(differences)}; use another --out"
                 )
             return
-        done = [stage for stage in stages if (self.path / f"{stage.name}.pt").exists()]
+        done = [stage for stage in stages if any((self.path / name).exists() for name in _files(stage))]
         if done or any(self.path.glob("*.npy")):
-            report(f"{self.path} has no {INPUTS}: what is in it is taken to fit (checkpoints: {len(done)})")
+            report(f"{self.path} has no {INPUTS}: what is in it is taken to fit (stages: {len(done)})")
         self._write([_plain(stage) for stage in done])
 
     def begun(self, stage: Stage) -> None:
@@ -83,6 +83,11 @@ class Folder:
         unfinished = self.path / f"{INPUTS}.tmp"
         unfinished.write_text(json.dumps(asdict(self.inputs) | {"stages": stages}, indent=2) + "\n")
         unfinished.replace(self.path / INPUTS)
+
+
+def _files(stage: Stage) -> tuple[str, str]:
+    """Any of these is there once `stage` has begun."""
+    return f"{stage.name}.pt", f"{stage.name}-targets.npy"
 
 
 def _plain(stage: Stage) -> dict[str, Any]:

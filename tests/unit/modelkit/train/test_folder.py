@@ -65,13 +65,14 @@ def test_what_another_training_left_is_refused_in_one_line(
 
 
 def test_checkpoints_of_a_program_that_noted_nothing_are_taken_and_that_is_said(tmp_path: Path) -> None:
-    (tmp_path / "crops.pt").touch()
+    for name in ("crops.pt", "halves-targets.npy"):
+        (tmp_path / name).touch()
     lines: list[str] = []
     Folder(tmp_path, INPUT).begin(STAGES, lines.append)
-    assert lines == [f"{tmp_path} has no inputs.json: what is in it is taken to fit (checkpoints: 1)"]
+    assert lines == [f"{tmp_path} has no inputs.json: what is in it is taken to fit (stages: 2)"]
     Folder(tmp_path, INPUT).begin(STAGES, pytest.fail)
-    with pytest.raises(click.UsageError, match="another stage crops;"):
-        Folder(tmp_path, INPUT).begin([replace(FIRST, room=9)], pytest.fail)
+    with pytest.raises(click.UsageError, match="another stage halves;"):
+        Folder(tmp_path, INPUT).begin([FIRST, replace(SECOND, room=9)], pytest.fail)
 
 
 def test_an_array_that_was_not_written_to_its_end_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
