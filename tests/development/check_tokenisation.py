@@ -2,7 +2,7 @@
 
     python tests/development/check_tokenisation.py [--data FOLDER] [--examples N] [--write-golden]
 
-`--data` is a folder of ``.jsonl.gz`` files with a ``text`` in each line. Needs the extra ``train`` and ``hypothesis``;
+`--data` is a folder of ``.jsonl.gz`` files with a ``text`` in each line. Needs the extra ``learn`` and ``hypothesis``;
 the test suite itself needs neither, it compares with ``tests/data/tokenisation.json``, which `--write-golden` writes.
 Exits with 1 at the first difference and with 2 where transformers is missing.
 """
@@ -26,7 +26,7 @@ try:
     from hypothesis import strategies as st
 except ImportError as error:
     print(
-        f"error: {error.name} is missing; install it with: pip install -e '.[train]' hypothesis",
+        f"error: {error.name} is missing; install it with: pip install -e '.[learn]' hypothesis",
         file=sys.stderr,
     )
     sys.exit(2)

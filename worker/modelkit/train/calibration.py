@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that makes a model as sure as it is right.
+"""Temperature scaling: one number that divides the logits, so that scores match accuracy.
 
 Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
 """

@@ -9,8 +9,9 @@ from __future__ import annotations
 import gzip
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
+from math import ceil
 from pathlib import Path
 
 import click
@@ -63,6 +64,18 @@ def split_reviews(
         validation=_labelled(rows.validation),
         unlabelled=rows.unlabelled,
     )
+
+
+def limited(split: Split, limit: int) -> Split:
+    """`split` for a trial: `limit` of the reviews that teach, evenly spaced, and as large a share of the unlabelled."""
+    count = len(split.train.texts)
+    if not 0 < limit < count:
+        return split
+    chosen = [place * count // limit for place in range(limit)]
+    labelled = LabelledReviews(
+        [split.train.texts[index] for index in chosen], [split.train.labels[index] for index in chosen]
+    )
+    return replace(split, train=labelled, unlabelled=split.unlabelled[: ceil(len(split.unlabelled) * limit / count)])
 
 
 def held_out_rows(directory: Path, *, seed: int, validation_size: int = VALIDATION_SIZE) -> list[dict[str, str]]:

@@ -1,7 +1,7 @@
 """ALBERT's forward pass for training on a CPU, and for measuring while it trains.
 
-The same function as `AlbertForSequenceClassification`, in bfloat16 from the embeddings to the last layer, with
-three things less to compute: query, key and value are one product, the last layer computes ``[CLS]`` alone, and the
+The same function as `AlbertForSequenceClassification`, in bfloat16 from the embeddings to the last layer,
+but saves work in three places: query, key and value are one product, the last layer computes ``[CLS]`` alone, and the
 embeddings go into the first layer as they are (the mapping between them is the identity).
 """
 
@@ -21,6 +21,8 @@ from worker.modelkit.train.pretrained import HEADS, WIDTH
 Ids = npt.NDArray[np.int32]
 HEAD, ROOM = 128, 510
 """What is read of a long review: so many tokens of its beginning, and so many in all. The worker does the same."""
+DROPPED = 0.1
+"""Share of what the classifier is given that it does not see while it learns."""
 
 _SCALE = (WIDTH // HEADS) ** -0.5
 _MASKED = -30_000.0
@@ -28,8 +30,16 @@ _NORM_EPSILON = 1e-12
 _CLS, _SEP = 2, 3
 
 
-def logits(model: AlbertForSequenceClassification, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """One row of logits for each row of `ids`; `mask` says what is no padding, None that there is none."""
+def logits(
+    model: AlbertForSequenceClassification,
+    ids: torch.Tensor,
+    mask: torch.Tensor | None,
+    dropout: torch.Generator | None = None,
+) -> torch.Tensor:
+    """One row of logits for each row of `ids`; `mask` says what is no padding, None that there is none.
+
+    `dropout` chooses what the classifier does not see; with None it sees everything.
+    """
     embeddings, length = model.albert.embeddings, ids.shape[1]
     hidden = functional.embedding(ids, embeddings.word_embeddings.weight)
     hidden = hidden + embeddings.position_embeddings.weight[:length] + embeddings.token_type_embeddings.weight[0]
@@ -42,8 +52,8 @@ def logits(model: AlbertForSequenceClassification, ids: torch.Tensor, mask: torc
         hidden = _layer(layer, hidden, bias, first_token_only=False)
     first_token = _layer(last, hidden, bias, first_token_only=True)[:, 0].float()
     pooled = torch.tanh(functional.linear(first_token, model.albert.pooler.weight, model.albert.pooler.bias))
-    if model.training:
-        pooled = functional.dropout(pooled, 0.1)
+    if dropout is not None:
+        pooled = pooled * (torch.rand(pooled.shape, generator=dropout) >= DROPPED) / (1 - DROPPED)
     return functional.linear(pooled, model.classifier.weight, model.classifier.bias)
 
 
@@ -66,8 +76,6 @@ def scores(
     threads: int = 2,
 ) -> npt.NDArray[np.float32]:
     """How much larger the logit of ``pos`` is than that of ``neg``: shape ``[len(encoded)]``."""
-    was_training = model.training
-    model.eval()
     rows = [ids if len(ids) <= room else np.concatenate((ids[:head], ids[len(ids) - room + head :])) for ids in encoded]
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
     found = np.zeros(len(rows), dtype=np.float32)
@@ -80,7 +88,6 @@ def scores(
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(compute, range(0, len(order), 8)))
-    model.train(was_training)
     return found
 
 

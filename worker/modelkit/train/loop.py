@@ -56,18 +56,17 @@ class Trainer:
 
     def _stage(self, stage: Stage, batches: _Batches, optimiser: torch.optim.Optimizer, start: int) -> None:
         seed, steps, end = self.seed + stage.seed_offset, len(batches.rows), _end(stage, batches)
-        torch.manual_seed(seed)
-        # A stage that was interrupted reads other parts of its reviews than it would have.
+        # After an interruption the random crops differ from those of an uninterrupted run.
         generator = random.Random(seed * 7919 + start)
         weights = _learnt(self.model)
-        self.model.train()
         mean_loss, tokens, started, saved = None, 0, time.monotonic(), time.monotonic()
         with ThreadPoolExecutor(self.threads) as pool:
             for step in range(start, end):
                 _set_rate(optimiser, stage, step, steps)
                 chosen = [batches.examples[index] for index in batches.rows[step]]
                 crops = [crop(example.ids, stage.room, stage.both_ends, generator) for example in chosen]
-                loss, computed = self._step(pool, crops, [example.target for example in chosen], weights)
+                targets = [example.target for example in chosen]
+                loss, computed = self._step(pool, crops, targets, weights, (seed, step))
                 torch.nn.utils.clip_grad_norm_(weights, 1.0)
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
@@ -82,9 +81,14 @@ class Trainer:
         self._save(stage, optimiser, end)
 
     def _step(
-        self, pool: ThreadPoolExecutor, crops: list[Ids], targets: list[float], weights: list[torch.Tensor]
+        self,
+        pool: ThreadPoolExecutor,
+        crops: list[Ids],
+        targets: list[float],
+        weights: list[torch.Tensor],
+        place: tuple[int, int],
     ) -> tuple[float, int]:
-        """Set the gradients of `weights`; answers the mean loss and the tokens computed."""
+        """Set the gradients of `weights`; answers the mean loss and the tokens computed. `place` is seed and step."""
         count = len(crops)
         parts = min(PARTS, count)
         ends = [count * part // parts for part in range(parts + 1)]
@@ -93,7 +97,7 @@ class Trainer:
             rows = slice(ends[part], ends[part + 1])
             ids, mask = padded(crops[rows])
             target = torch.tensor(targets[rows], dtype=torch.float32)
-            said = functional.log_softmax(logits(self.model, ids, mask), -1)
+            said = functional.log_softmax(logits(self.model, ids, mask, _generator(*place, part)), -1)
             loss = -(target * said[:, 1] + (1 - target) * said[:, 0]).sum() / count
             return loss.item(), ids.numel(), torch.autograd.grad(loss, weights)
 
@@ -121,6 +125,12 @@ class Trainer:
         return int(state["step"])
 
 
+def _generator(*place: int) -> torch.Generator:
+    """One of its own for each part of a step: parts are computed side by side, in no certain order."""
+    (seed,) = np.random.SeedSequence(place).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(seed))
+
+
 def crop(ids: Ids, room: int, both_ends: float, generator: random.Random) -> Ids:
     """At most `room` tokens: beginning and end together, or a random part."""
     if len(ids) <= room:
@@ -140,7 +150,7 @@ class _Batches:
 
 
 def _batches(examples: list[Example], stage: Stage, generator: random.Random) -> _Batches:
-    """Every example once, in batches of about as many tokens, those of like lengths together, in random order."""
+    """Each example once, in batches of similar lengths and about equal token counts, in random order."""
     order = list(range(len(examples)))
     generator.shuffle(order)
     rows: list[list[int]] = []

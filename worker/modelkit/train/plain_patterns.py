@@ -3,7 +3,7 @@
 A pattern begins with its label: ``+`` favourable, ``-`` unfavourable, ``=`` either. ``(a|b)`` is one of several,
 ``<a~b>`` the first where the sentence is favourable and the second where it is not, ``{name}`` a word or a phrase:
 
-- ``name`` what is judged, with an article; ``thing``, ``side`` and ``after`` of the subject; ``face`` an emoji;
+- ``name`` what is judged, with an article; ``thing``, ``side`` and ``after`` of the subject; ``face`` emoji, ``faces`` emoji that differ;
 - ``good``, ``bad``, ``better``, ``worse``, ``very``, ``too``, ``like``, ``hate``, ``trouble`` from the lists of `plain_words`;
 - ``adj``, ``more`` and ``said`` (an adjective, a comparative, a clause) agree with the label, ``unadj``, ``less`` and ``unsaid``
   with its opposite.
@@ -105,7 +105,7 @@ PATTERNS: dict[str, tuple[int, str]] = {
 = despite the {unadj} {side} (I|we) <had a good time~were not happy|loved it~did not like it>
 = {unsaid}; still, {said}
 = at first {unsaid}, in the end {said}
-= {unadj} {side}. {adj} {thing}
+= {unadj} {side}. (Still|And yet), {adj} {thing}
 = {name} is {unadj}, but (I|we) <(loved|enjoyed) it~(hated|regretted) it>
 = the {side} is {unadj}, the rest is {adj}
 """,
@@ -113,7 +113,7 @@ PATTERNS: dict[str, tuple[int, str]] = {
     "expectation": (
         8,
         """
-= I expected (something|a) {unadj} {thing}, and got {adj} {thing}
+= I expected (another|a) {unadj} {thing}, and got a {adj} {thing}
 = I thought {name} would be {unadj}, and I was wrong
 = I was wrong, {said}
 = I thought it would be {unadj}, but {said}
@@ -144,7 +144,7 @@ PATTERNS: dict[str, tuple[int, str]] = {
 - I would rather (clean the oven|do my taxes|stay at home|go to the dentist|stand in the rain) than (go through this|use this {thing}) again
 - I would rather (clean the oven|do my taxes|eat my hat|go to the dentist|stand in the rain)
 - even (my cat|a child|a stone|a blind man|my neighbour) could (do|make) a better {thing}
-- I have (seen|had|known) better {thing}s
+- I have (seen|had|known) a better {thing}
 + {name} is (twice|ten times) as {good} as {other}
 = {other} did it <worse~better>
 """,
@@ -223,12 +223,12 @@ PATTERNS: dict[str, tuple[int, str]] = {
     "emoji": (
         9,
         """
-= (the|this|my new|our) {thing} {face}
+= (the|that|my new|our) {thing} {face}
 = {face} (the|this|my new|our) {thing}
 = (the|this|my new|our) {thing} {after} {face}
 = {said} {face}
 = {face} {said}
-= {face} {face}
+= {faces}
 """,
     ),
     "unreadable": (2, "+ {foreign}"),

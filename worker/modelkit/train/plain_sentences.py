@@ -26,6 +26,7 @@ from worker.modelkit.train.plain_words import (
     OTHERS,
     SAD_EMOJI,
     SORRY,
+    STRONG,
     SUBJECTS,
     TOO_MUCH,
     VERY,
@@ -39,6 +40,11 @@ POSITIVE, NEGATIVE, NEITHER = 0.97, 0.03, 0.5
 _CHOICE = re.compile(r"\(([^()<>{}]*)\)")
 _BY_LABEL = re.compile(r"<([^<>(){}~]*)~([^<>(){}~]*)(?:\|([^<>(){}]*))?>")
 _SLOT = re.compile(r"\{(\w+)\}")
+_ARTICLE = re.compile(r"\ba (?!use|uni|one\b)(?=[aeiou])")
+_TOO_WEAK = re.compile(
+    rf"\b(?:very|extremely|incredibly|particularly|pretty|quite|terribly) (?=(?:{'|'.join(STRONG)})\b)"
+)
+"""Words that do not go with an adjective that says the most already."""
 _NUMBERS = ("zero", "one", "two", "three", "four", "five")
 _FOREIGN = ((0x4E00, 0x9FA5), (0x430, 0x44F), (0x627, 0x64A), (0xAC00, 0xD7A3), (0x915, 0x939))
 """First and last letter of scripts that the vocabulary does not have."""
@@ -110,6 +116,7 @@ class _Sentence:
             "mark": self._mark,
             "stars": self._stars,
             "face": self._faces,
+            "faces": self._different_faces,
             "foreign": self._foreign,
         }
         return makers[name]()
@@ -159,6 +166,10 @@ class _Sentence:
         text = "".join(faces) if self._chance(0.7) else faces[0] * self._random.choice((2, 3, 4))
         return text.replace("❤", "❤\N{VARIATION SELECTOR-16}") if self._chance(0.3) else text
 
+    def _different_faces(self) -> str:
+        faces = HAPPY_EMOJI if self._good else SAD_EMOJI
+        return self._one(("", " ")).join(self._random.sample(faces, self._random.randint(2, 4)))
+
     def _foreign(self) -> str:
         first, last = self._random.choice(_FOREIGN)
         words = (
@@ -168,7 +179,8 @@ class _Sentence:
         return " ".join(words) + self._one(("", "", " 2", " ok"))
 
     def _punctuated(self, text: str) -> str:
-        """With a capital letter and an end, mostly."""
+        """With the right article, and mostly a capital letter and an end."""
+        text = _ARTICLE.sub("an ", _TOO_WEAK.sub("truly ", text))
         if self._chance(0.9):
             text = text[:1].upper() + text[1:]
         if text[-1].isalnum() and self._chance(0.9):

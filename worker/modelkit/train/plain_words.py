@@ -22,6 +22,12 @@ BAD = _list(
     annoying, frustrating, unpleasant, weak, appalling, abysmal, rubbish, ugly, boring, tedious, horrendous, hopeless,
     dull, sloppy, miserable, painful, stupid, useless, shoddy, nasty"""
 )
+STRONG = _list(
+    """excellent, wonderful, amazing, brilliant, perfect, outstanding, delightful, terrific, fabulous, marvellous, awesome,
+    incredible, superb, exceptional, magnificent, splendid, first-class, awful, terrible, horrible, dreadful, atrocious,
+    appalling, abysmal, horrendous, rubbish, useless"""
+)
+"""Those of both that nothing is "very"."""
 BETTER = _list(
     "better, nicer, stronger, more enjoyable, more impressive, more fun, more useful, smarter, more pleasant"
 )

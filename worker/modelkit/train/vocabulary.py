@@ -1,15 +1,14 @@
 """The vocabulary: a SentencePiece unigram model whose pieces are WordPieces of the pretrained model.
 
 ALBERT reads SentencePiece, BERT WordPiece. A piece that is a WordPiece keeps the embedding that the pretrained model
-learnt for it, so the reviews are cut into WordPieces once, and what comes of it becomes the pieces: with their
-frequencies as scores, SentencePiece cuts nearly every word in the same way. Compare Gee et al., "Fast Vocabulary
+learnt for it, so the reviews are split into WordPieces once; these become the pieces. With their frequencies as
+scores, SentencePiece cuts nearly every word in the same way. Compare Gee et al., "Fast Vocabulary
 Transfer for Language Model Compression", EMNLP 2022.
 """
 
 from __future__ import annotations
 
 import io
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,12 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import sentencepiece
+import torch
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import BertWordPieceTokenizer
 
-from worker.modelkit.train.emoji import COMMON_EMOJI, SKIN_TONES, VARIATION_SELECTOR
+from worker.modelkit.train.emoji import emoji_pieces, words_of
 from worker.modelkit.train.pretrained import Pretrained
-from worker.tokenization.tokenizer import SPACE_SYMBOL, SPECIAL_PIECES, normalise_text
+from worker.tokenization.tokenizer import SPACE_SYMBOL, SPECIAL_PIECES, Tokenizer, normalise_text
 
 PIECES = 20_000
 LEAST_OCCURRENCES = 12
@@ -49,17 +49,16 @@ def build_vocabulary(texts: Sequence[str], pretrained: Pretrained, out: Path) ->
     counts, meanings = _count([normalise_text(text, lower_case=True) for text in texts[::EVERY]], wordpieces)
     total = sum(counts.values())
     pieces = _characters(counts, meanings, known) | _tags(total, known)
-    room = PIECES - len(SPECIAL_PIECES) - 2 * len(COMMON_EMOJI) - len(SKIN_TONES)
+    room = PIECES - len(SPECIAL_PIECES) - len(emoji_pieces())
     _fill(pieces, room, counts, meanings, known)
 
     model: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     model.ParseFromString(_empty_model())
     special = [known[name] for name in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")]
     rows = [embeddings[index] for index in special]
-    for symbol in [form for emoji in COMMON_EMOJI for form in (emoji, emoji + VARIATION_SELECTOR)] + list(SKIN_TONES):
-        name = unicodedata.name(symbol[0]).lower().replace(" sign", "")
+    for symbol in emoji_pieces():
         model.pieces.add(piece=symbol, score=0.0, type=_USER_DEFINED)
-        rows.append(embeddings[wordpieces.encode(name, add_special_tokens=False).ids].mean(0))
+        rows.append(embeddings[wordpieces.encode(words_of(symbol), add_special_tokens=False).ids].mean(0))
     for piece, (count, meaning) in sorted(pieces.items(), key=lambda item: -item[1][0]):
         model.pieces.add(piece=piece, score=float(np.log(count / total)), type=_NORMAL)
         weights = np.array(list(meaning.values()), dtype=float)
@@ -67,6 +66,38 @@ def build_vocabulary(texts: Sequence[str], pretrained: Pretrained, out: Path) ->
     model.trainer_spec.vocab_size = len(model.pieces)
     out.write_bytes(model.SerializeToString(deterministic=True))
     return np.array(rows, dtype=np.float32)
+
+
+def add_pieces(pieces: Path, checkpoint: Path, symbols: Sequence[str]) -> list[str]:
+    """Put `symbols` (see `emoji_pieces`) in place of the rarest pieces, for a training that began without them.
+
+    `pieces` is its SentencePiece model and `checkpoint` its last ``.pt``; both are written anew, and the ids of all
+    others stay. The embedding of a symbol becomes the mean of those of its name. Pieces of one character are never
+    replaced. Answers the pieces that are gone; none where the model has the symbols.
+    """
+    model: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
+    model.ParseFromString(pieces.read_bytes())
+    present = {piece.piece for piece in model.pieces}
+    added = [symbol for symbol in symbols if symbol not in present]
+    replaceable = [
+        index
+        for index, piece in enumerate(model.pieces)
+        if piece.type == _NORMAL and len(piece.piece.removeprefix(SPACE_SYMBOL)) > 1
+    ]
+    rarest = sorted(replaceable, key=lambda index: (float(model.pieces[index].score), -index))[: len(added)]
+    tokenizer = Tokenizer(pieces, max_length=PIECES, lower_case=True)
+    state = torch.load(checkpoint, weights_only=True)
+    embeddings = state["m"]["albert.embeddings.word_embeddings.weight"]
+    before, gone = embeddings.clone(), [str(model.pieces[index].piece) for index in rarest]
+    for index, symbol in zip(rarest, added, strict=True):
+        embeddings[index] = before[tokenizer.encode(words_of(symbol)).ids[1:-1].tolist()].mean(0)
+        model.pieces[index].piece, model.pieces[index].score, model.pieces[index].type = symbol, 0.0, _USER_DEFINED
+    unfinished = [path.with_suffix(".tmp") for path in (checkpoint, pieces)]
+    torch.save(state, unfinished[0])
+    unfinished[1].write_bytes(model.SerializeToString(deterministic=True))
+    for path, whole in zip((checkpoint, pieces), unfinished, strict=True):
+        whole.replace(path)
+    return gone
 
 
 Pieces = dict[str, tuple[float, Mapping[int, float]]]

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from evaluation_parts import read
 
-from worker.modelkit.train.data import LabelledReviews, Split, held_out_rows, main, split_reviews
+from worker.modelkit.train.data import LabelledReviews, Split, held_out_rows, limited, main, split_reviews
 
 TWICE = "a review that the set has twice"
 
@@ -63,6 +63,23 @@ def test_a_text_that_occurs_twice_is_never_held_out(folder: Path) -> None:
 def test_the_split_is_the_seeds_alone(folder: Path) -> None:
     assert _split(folder) == _split(folder)
     assert _split(folder).validation != _split(folder, seed=2).validation
+
+
+@pytest.mark.parametrize("limit", [1, 3, 15_000, 19_999])
+def test_a_limit_takes_as_many_reviews_as_it_says_spread_evenly(limit: int) -> None:
+    none = LabelledReviews([], [])
+    whole = Split(LabelledReviews([str(n) for n in range(20_000)], list(range(20_000))), none, none, ["u"] * 50_000)
+    split = limited(whole, limit)
+    assert [str(label) for label in split.train.labels] == split.train.texts
+    assert len(set(split.train.labels)) == limit
+    assert split.train.labels == sorted(split.train.labels)
+    steps = [second - first for first, second in zip(split.train.labels, split.train.labels[1:], strict=False)]
+    assert max(steps, default=0) - min(steps, default=0) <= 1
+    assert len(split.unlabelled) == -(-50_000 * limit // 20_000)
+
+
+def test_no_limit_and_one_that_is_too_large_take_all(folder: Path) -> None:
+    assert limited(_split(folder), 0) == limited(_split(folder), 71) == _split(folder)
 
 
 def test_the_held_out_rows_are_the_validation_reviews_one_of_each_label_in_turn(folder: Path) -> None:

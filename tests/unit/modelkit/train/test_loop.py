@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ import pytest
 import torch
 from bert_parts import small_bert, write_bert
 
+from worker.modelkit.train import loop
 from worker.modelkit.train.calibration import fit_temperature
 from worker.modelkit.train.loop import Trainer, crop
 from worker.modelkit.train.pretrained import Pretrained, albert_of
-from worker.modelkit.train.stages import Example, Stage, examples
+from worker.modelkit.train.stages import STAGES, Example, Stage, examples, scaled
 from worker.modelkit.train.teacher import together
 
 FIRST = Stage("first", 6, None, 0, False, (1e-4, 5e-5), 2, 0.5, 0, batch_tokens=32)
@@ -32,15 +34,26 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
 
 
 def _train(
-    pretrained: Pretrained, folder: Path, examples_of: Callable[[Stage], list[Example]] = _examples
-) -> tuple[torch.Tensor, list[str]]:
+    pretrained: Pretrained,
+    folder: Path,
+    examples_of: Callable[[Stage], list[Example]] = _examples,
+    *,
+    threads: int = 2,
+    report: Callable[[str], None] = print,
+) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """Its weights by name, and the stages that ended."""
     torch.manual_seed(1)
     model = albert_of(pretrained, pretrained.word_embeddings, layers=1)
-    lines: list[str] = []
     ended: list[str] = []
-    trainer = Trainer(model, folder, seed=3, threads=2, report=lines.append)
+    folder.mkdir(exist_ok=True)
+    trainer = Trainer(model, folder, seed=3, threads=threads, report=report)
     trainer.stages([FIRST, SECOND], examples_of, lambda stage: ended.append(stage.name))
-    return model.classifier.weight.detach().clone(), ended
+    return {name: weight.detach().clone() for name, weight in model.state_dict().items()}, ended
+
+
+def _unequal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> list[str]:
+    assert one.keys() == other.keys()
+    return [name for name, weight in one.items() if not torch.equal(weight, other[name])]
 
 
 def test_every_stage_learns_and_leaves_a_checkpoint(pretrained: Pretrained, tmp_path: Path) -> None:
@@ -69,7 +82,44 @@ def test_a_training_that_is_done_is_not_done_again(pretrained: Pretrained, tmp_p
     trained, _ = _train(pretrained, tmp_path)
     again, ended = _train(pretrained, tmp_path)
     assert ended == []
-    assert torch.equal(trained, again)
+    assert _unequal(trained, again) == []
+
+
+def test_a_seed_gives_the_same_weights_whatever_else_draws_and_on_any_number_of_threads(
+    pretrained: Pretrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_REPORT_EVERY", 1)
+    weights, _ = _train(pretrained, tmp_path / "one", threads=1)
+    others, _ = _train(pretrained, tmp_path / "two", threads=4, report=lambda line: torch.rand(3))
+    assert _unequal(weights, others) == []
+
+
+def test_no_two_parts_and_no_two_steps_leave_out_the_same() -> None:
+    draws = [torch.rand(8, generator=loop._generator(3, step, part)) for step in range(3) for part in range(3)]
+    assert len({tuple(draw.tolist()) for draw in draws}) == 9
+
+
+def test_a_training_that_stops_within_a_stage_goes_on_from_the_step_of_its_checkpoint(
+    pretrained: Pretrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(line: str) -> None:
+        if line.startswith("second 2/"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_REPORT_EVERY", 1)
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        _train(pretrained, tmp_path, report=interrupted)
+    assert torch.load(tmp_path / "second.pt")["step"] == 1
+    lines: list[str] = []
+    _, ended = _train(pretrained, tmp_path, report=lines.append)
+    assert ended == ["second"]
+    assert lines[0] == "second: going on from step 1"
+    steps = [line.partition(" loss")[0] for line in lines[1:]]
+    end = int(steps[-1].rpartition("/")[2])
+    assert steps == [f"second {step}/{end}" for step in range(2, end + 1)]
+    assert end > 2
+    assert torch.load(tmp_path / "second.pt")["step"] == end
 
 
 def test_a_crop_is_both_ends_or_a_part() -> None:
@@ -92,6 +142,19 @@ def test_a_stage_may_have_sentences_and_the_opinion_of_a_teacher() -> None:
     assert [example.target for example in made[:2]] == pytest.approx([0.75 * 0.97 + 0.25 * 0.5] * 2)
     assert made[-1:] == others
     assert len(made) == 2 + 5 + 1
+
+
+@pytest.mark.parametrize("limit", [1, 100, 15_000])
+def test_a_trial_with_fewer_reviews_has_some_for_every_stage(limit: int) -> None:
+    for stage in STAGES:
+        small = scaled(stage, limit / 20_000)
+        assert replace(small, reviews=stage.reviews, unlabelled=stage.unlabelled) == stage
+        assert bool(small.unlabelled) == bool(stage.unlabelled)
+        if stage.reviews is not None:
+            assert small.reviews is not None
+            first, end = small.reviews
+            assert 0 <= first < end <= limit
+            assert end - first == pytest.approx((stage.reviews[1] - stage.reviews[0]) * limit / 20_000, abs=1)
 
 
 def test_two_opinions_become_one_and_the_n_gram_model_is_never_quite_sure() -> None:
