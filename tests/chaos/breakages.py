@@ -219,7 +219,7 @@ def no_fencing() -> None:
 
     def begin(original: Any) -> Any:
         async def read_and_then_fence(self: ConsumerThread, generation: int, assigned: Any) -> None:
-            membership = self._host.membership
+            membership = self._context.membership
             partitions = [KafkaPartition(tp.topic, tp.partition) for tp in assigned]
             start = await self._starts.of(partitions, generation)
             await self._on_worker_loop(membership.take_over(list(start)))
