@@ -127,7 +127,10 @@ class Encoding:
     further: tuple[TokenIds, ...] = ()
     """The windows after the first, of the same form, in the order of the text."""
     unknown: float = 0.0
-    """Share of what is read that the vocabulary does not have, 0 to 1, in pieces; the mark of a space is no piece."""
+    """Share of what is read that the vocabulary does not have, 0 to 1: characters in unknown pieces, of all but spaces.
+
+    They are counted as the model reads them: normalised, without accents. What several windows share counts once.
+    """
 
     @property
     def windows(self) -> tuple[TokenIds, ...]:

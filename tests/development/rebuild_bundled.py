@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,9 +20,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from bundled_weights import bundled_weights  # noqa: E402
 
-from worker.inference.artifact import BUNDLED_PATH, CONFIG, GRAPH, MANIFEST, PIECES  # noqa: E402
+from worker.inference.artifact import BUNDLED_PATH, CONFIG, GRAPH, MANIFEST, PIECES, Artifact  # noqa: E402
 from worker.modelkit.convert.artifact_writer import ArtifactDescription, write_artifact  # noqa: E402
 from worker.modelkit.convert.checkpoint import Provenance, SourceOptions, checkpoint_from  # noqa: E402
+from worker.modelkit.convert.precision import PrecisionPlan  # noqa: E402
 
 
 def main() -> None:
@@ -45,12 +48,24 @@ def main() -> None:
         max_length=manifest["max_length"],
     )
     version = sys.argv[1] if len(sys.argv) > 1 else manifest["version"]
-    write_artifact(checkpoint, BUNDLED_PATH, ArtifactDescription(manifest["name"], version, "int8"))
+    calibration = Artifact.load(BUNDLED_PATH).calibration
+    description = ArtifactDescription(manifest["name"], version, "int8", calibration)
+    write_artifact(checkpoint, BUNDLED_PATH, description, plan_of(manifest["graph"]))
     after = _quantised()
     changed = [name for name in before if not np.array_equal(before[name], after[name])]
     if before.keys() != after.keys() or changed:
         raise SystemExit(f"these weights changed: {changed or before.keys() ^ after.keys()}; restore them from git")
     print(f"{BUNDLED_PATH}: {manifest['name']}@{version}, {len(after)} weights as they were")
+
+
+def plan_of(graph: Mapping[str, Any]) -> PrecisionPlan:
+    """What the artifact keeps in float32, as the `graph` of its manifest says."""
+    return PrecisionPlan(
+        full=frozenset(graph["float32_products"]),
+        full_layers=frozenset(graph["float32_layers"]),
+        exponents=graph["halvings"],
+        notes=tuple(graph["notes"]),
+    )
 
 
 def _quantised() -> dict[str, np.ndarray]:

@@ -21,6 +21,7 @@ def main() -> None:
         (answer,) = classifier.predict([case["text"] * case.get("times", 1)])
         scores = {label: round(score, 5) for label, score in answer.scores.items()}
         case |= {"label": answer.label, "scores": scores, "tokens": answer.tokens, "truncated": answer.truncated}
+        case["unknown"] = round(answer.unknown, 3)
     golden["model"] = classifier.artifact.identity
     rows = ",\n".join("    " + json.dumps(case) for case in golden.pop("cases"))
     head = json.dumps(golden, indent=2)[:-2]

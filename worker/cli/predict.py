@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Show = Callable[[str, "Classification"], None]
 
 MAX_GROUP_LINES = 32
+_NOTE_WIDTH = 60
 
 
 @click.command(cls=SettingsCommand)
@@ -38,7 +39,8 @@ def command(context: click.Context, texts: Sequence[str], as_json: bool) -> None
     Each TEXT is a review; when TEXT is "-", each line of stdin is one.
 
     Without a terminal each review becomes one line: label, probability and text, separated by tabs. A blank line on
-    stdin is reported, left out, and makes the exit code 2 at the end.
+    stdin is reported, left out, and makes the exit code 2 at the end. A note on stderr tells of a text with characters
+    that the model does not know.
     """
     settings = read_settings(context)
     configure_logging("WARNING", "human")
@@ -101,6 +103,12 @@ def _numbered_lines(stream: Iterable[bytes]) -> Iterator[tuple[int, str]]:
 def _print_line(text: str, result: Classification) -> None:
     line = review_line if on_terminal() else plain_line
     click.echo(line(result.label, result.score, text))
+    if result.unknown:
+        click.echo(f"note: {_unknown(result.unknown)}: {printable(text, _NOTE_WIDTH)}", err=True)
+
+
+def _unknown(share: float) -> str:
+    return f"{'<1%' if share < 0.01 else f'{share:.0%}'} unknown characters"
 
 
 def _json_printer(classifier: Classifier) -> Show:
@@ -130,7 +138,7 @@ def _print_table(texts: Sequence[str], results: Sequence[Classification]) -> boo
         if result.truncated:
             tokens += ", the rest was not read"
         if result.unknown:
-            tokens += f", {result.unknown:.0%} of it unknown"
+            tokens += f"; {_unknown(result.unknown)}"
         label = Text(result.label, style=f"bold {label_colour(result.label)}")
         table.add_row(label, f"{result.score:.3f}", tokens, Text(printable(text)))
     console.print(table)

@@ -97,8 +97,6 @@ class Tokenizer:
             if not 0 <= piece_id < len(pieces) or pieces[piece_id] != piece:
                 raise ArtifactError(f"{name}: ALBERT's special piece {piece} is missing")
         self._unknown_id = self._special_ids["<unk>"]
-        space_id = self._pieces.PieceToId(SPACE_SYMBOL)
-        self._space_id = -1 if space_id == self._unknown_id else space_id
         self._digit_comma_ids = frozenset(
             piece_id for piece_id, piece in enumerate(pieces) if piece[-1:] == "," and _ends_in_digit_and_comma(piece)
         )
@@ -140,12 +138,17 @@ class Tokenizer:
         cls_id, sep_id = self._special_ids["[CLS]"], self._special_ids["[SEP]"]
         room = self._room
         encodings = []
-        for ids in all_ids:
+        for measured in all_ids:
+            ids = measured
+            if isinstance(measured, _Measured):
+                ids = [piece_id if piece_id >= 0 else self._unknown_id for piece_id in measured]
             if len(ids) > room:
-                encodings.append(self._overflowing(ids))
+                encoding = self._overflowing(ids)
             else:
-                row = np.array([cls_id, *ids, sep_id], dtype=np.int32)
-                encodings.append(Encoding(row, truncated=False, unknown=self._unknown_share(ids)))
+                encoding = Encoding(np.array([cls_id, *ids, sep_id], dtype=np.int32), truncated=False)
+            if isinstance(measured, _Measured):
+                encoding.unknown = self._unknown_share(self._what_is_read(measured))
+            encodings.append(encoding)
         return encodings
 
     @property
@@ -154,20 +157,28 @@ class Tokenizer:
 
     def _overflowing(self, ids: list[int]) -> Encoding:
         """Encode a text of more tokens than the model has room for; `ids` may lack what is not read."""
-        room, overflow = self._room, self.overflow
-        if overflow.policy == "head_tail":
-            head = overflow.head_tokens(room)
-            read = ids[:head] + ids[len(ids) - room + head :]
-            return Encoding(self._window(read), truncated=True, unknown=self._unknown_share(read))
-        tokens = min(len(ids), overflow.most_tokens(room))
-        first, *further = (self._window(ids[start:end]) for start, end in overflow.window_spans(tokens, room))
-        unknown = self._unknown_share(ids[:tokens])
-        return Encoding(first, truncated=len(ids) > tokens, further=tuple(further), unknown=unknown)
+        read = self._what_is_read(ids)
+        if self.overflow.policy == "head_tail":
+            return Encoding(self._window(read), truncated=True)
+        spans = self.overflow.window_spans(len(read), self._room)
+        first, *further = (self._window(read[start:end]) for start, end in spans)
+        return Encoding(first, truncated=len(ids) > len(read), further=tuple(further))
 
-    def _unknown_share(self, ids: list[int]) -> float:
-        """See `Encoding.unknown`. SentencePiece makes one piece of unknown characters in a row."""
-        unknown = ids.count(self._unknown_id)
-        return unknown / (len(ids) - ids.count(self._space_id)) if unknown else 0.0
+    def _what_is_read(self, ids: list[int]) -> list[int]:
+        """Those of a text's `ids` that come to the model, each once."""
+        room = self._room
+        if self.overflow.policy != "head_tail":
+            return ids[: self.overflow.most_tokens(room)]
+        if len(ids) <= room:
+            return ids
+        head = self.overflow.head_tokens(room)
+        return ids[:head] + ids[len(ids) - room + head :]
+
+    def _unknown_share(self, read: Sequence[int]) -> float:
+        """See `Encoding.unknown`; `read` are ids as `_Measured` has them."""
+        unknown = sum(~piece_id for piece_id in read if piece_id < 0)
+        pieces: list[str] = self._pieces.IdToPiece([piece_id for piece_id in read if piece_id >= 0])
+        return unknown / (unknown + sum(map(_characters, pieces))) if unknown else 0.0
 
     def _window(self, ids: Sequence[int]) -> TokenIds:
         return np.array([self._special_ids["[CLS]"], *ids, self._special_ids["[SEP]"]], dtype=np.int32)
@@ -208,7 +219,7 @@ class Tokenizer:
                 return self._ids_of_all([text])[0]
             first, last = self._ids_of_all(ends)
             if len(first) >= head and len(last) >= self._room - head and len(first) + len(last) > self._room:
-                return first + last
+                return _Measured(first + last)
             limit *= 2
 
     def _ids_of_all(self, texts: Sequence[str]) -> list[list[int]]:
@@ -226,11 +237,20 @@ class Tokenizer:
         except (UnicodeEncodeError, RuntimeError):  # which one depends on SentencePiece's version
             texts = [text.encode("utf-8", "replace").decode() for text in texts]
             all_ids = self._encode_pieces(texts)
-        if self._digit_comma_ids or self._comma_is_unknown:
-            for index, text in enumerate(texts):
-                if "," in text and not self._obeys_comma_rule(all_ids[index]):
-                    all_ids[index] = self._ids_with_commas_apart(self._pieces.encode(text, out_type=str))
+        has_comma_rule = bool(self._digit_comma_ids) or self._comma_is_unknown
+        for index, ids in enumerate(all_ids):
+            if has_comma_rule and "," in texts[index] and not self._obeys_comma_rule(ids):
+                pieces = _commas_apart(self._pieces, self._pieces.encode(texts[index], out_type=str))
+                all_ids[index] = self._measured([self._pieces.PieceToId(piece) for piece in pieces], pieces)
+            elif self._unknown_id in ids:
+                all_ids[index] = self._measured(ids, self._pieces.encode(texts[index], out_type=str))
         return all_ids
+
+    def _measured(self, ids: Sequence[int], pieces: Sequence[str]) -> _Measured:
+        return _Measured(
+            ~_characters(piece) if piece_id == self._unknown_id else piece_id
+            for piece_id, piece in zip(ids, pieces, strict=True)
+        )
 
     def _encode_pieces(self, texts: Sequence[str]) -> list[list[int]]:
         if len(texts) == 1:  # a batch starts a thread
@@ -253,11 +273,11 @@ class Tokenizer:
             text = "".join(
                 segment if segment in self._special_ids else _lower_characters(segment) for segment in segments
             )
-        ids: list[int] = []
+        ids = _Measured()
         for segment in _SPECIAL_PIECE.split(text):
             special_id = self._special_ids.get(segment)
             if special_id is not None:
-                ids.append(special_id)
+                ids.extend(self._measured([special_id], [segment]))
             else:
                 ids.extend(self._encode_normalised([normalise_text(segment, lower_case=self.lower_case)])[0])
         return ids
@@ -267,19 +287,31 @@ class Tokenizer:
             return False
         return self._digit_comma_ids.isdisjoint(ids)
 
-    def _ids_with_commas_apart(self, pieces: Sequence[str]) -> list[int]:
-        """ALBERT's rule: ``9,9`` gives ``9`` ``,`` ``9``, whatever the vocabulary has for ``9,``."""
-        separated: list[str] = []
-        for piece in pieces:
-            if not _ends_in_digit_and_comma(piece):
-                separated.append(piece)
-                continue
-            number = self._pieces.encode(piece[:-1].replace(SPACE_SYMBOL, ""), out_type=str)
-            if piece[0] != SPACE_SYMBOL and number[0][0] == SPACE_SYMBOL:
-                number[0] = number[0][1:]
-            separated.extend(part for part in number if part)
-            separated.append(",")
-        return [self._pieces.PieceToId(piece) for piece in separated]
+
+class _Measured(list[int]):
+    """Ids among which there may be unknown pieces: each of them is ``~characters`` instead, which is below zero.
+
+    SentencePiece makes one piece of unknown characters in a row, so its id does not say how many they are.
+    """
+
+
+def _characters(piece: str) -> int:
+    return len(piece) - piece.count(SPACE_SYMBOL)
+
+
+def _commas_apart(vocabulary: sentencepiece.SentencePieceProcessor, pieces: Sequence[str]) -> list[str]:
+    """ALBERT's rule: ``9,9`` gives ``9`` ``,`` ``9``, whatever the vocabulary has for ``9,``."""
+    separated: list[str] = []
+    for piece in pieces:
+        if not _ends_in_digit_and_comma(piece):
+            separated.append(piece)
+            continue
+        number = vocabulary.encode(piece[:-1].replace(SPACE_SYMBOL, ""), out_type=str)
+        if piece[0] != SPACE_SYMBOL and number[0][0] == SPACE_SYMBOL:
+            number[0] = number[0][1:]
+        separated.extend(part for part in number if part)
+        separated.append(",")
+    return separated
 
 
 def _beginning(text: str, limit: int) -> str:

@@ -52,6 +52,14 @@ def test_text_in_an_unknown_script_is_said_to_be_unknown():
     assert [orjson.loads(line)["unknown"] for line in result.stdout.splitlines()] == [1.0, 0.0]
 
 
+def test_a_note_beside_the_lines_says_how_much_is_unknown():
+    result = runner.invoke(commands, ["predict", "映画 5/5", "A fine film.", "fine " * 60 + "映"])
+    assert [line.count("\t") for line in result.stdout.splitlines()] == [2, 2, 2]
+    first, second = result.stderr.splitlines()
+    assert first == "note: 40% unknown characters: 映画 5/5"
+    assert second.startswith("note: <1% unknown characters: fine fine")
+
+
 def test_a_blank_text_is_an_error():
     result = runner.invoke(commands, ["predict", "fine", " \t"])
     assert result.exit_code == 2

@@ -98,6 +98,12 @@ def test_a_result_of_several_windows_fits_the_classified_schema(windows: int) ->
     validate("classified-review", {"text": "good", "sentiment": sentiment})
 
 
+def test_a_result_from_before_unknown_was_written_fits_the_classified_schema() -> None:
+    event = classified(b'{"text":"good"}')
+    del event["sentiment"]["unknown"]
+    validate("classified-review", event)
+
+
 @pytest.mark.parametrize("scores", [(1.0, 0.0), (1e-9, 1 - 1e-9), (-1e-7, 1.0000001), (0.5, 0.5), (0.2, 0.3, 0.5)])
 def test_any_scores_of_any_model_fit_the_classified_schema(scores: tuple[float, ...]) -> None:
     writer = ResultWriter([f"{index} stars" for index in range(len(scores))], "stars@2.1")

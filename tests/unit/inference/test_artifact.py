@@ -74,6 +74,12 @@ def test_a_calibration_comes_from_the_manifest(folder: Path) -> None:
     [
         {"temperature": 0},
         {"temperature": "1"},
+        {"temperature": 1e-40},
+        {"temperature": 101},
+        {"temperature": 10**400},
+        {"prior": [10**400, 0.5]},
+        {"prior": [float("nan"), 0.5]},
+        {"unknown_to": 10**400},
         {"temperature": float("nan")},
         {"prior": [0.5, 0.2]},
         {"prior": [1.0]},

@@ -28,6 +28,7 @@ def test_the_bundled_model_says_what_it_said_when_it_was_made(bundled: Classifie
     assert classification.label == case["label"]
     assert classification.scores == pytest.approx(case["scores"], abs=GOLDEN["tolerance"])
     assert (classification.tokens, classification.truncated) == (case["tokens"], case["truncated"])
+    assert classification.unknown == pytest.approx(case["unknown"], abs=5e-4)
 
 
 def test_the_answers_come_in_the_order_of_the_texts(bundled: Classifier) -> None:

@@ -52,22 +52,48 @@ def test_many_at_once_are_encoded_as_one_by_one(texts: list[str]) -> None:
         ("A fine film, and not too long.", 0.0),
         ("这部电影很好看", 1.0),
         ("этот фильм мне понравился", 1.0),
-        ("фильм film", 0.5),
+        ("фильм film", 5 / 9),
+        ("非常好看!!!", 4 / 7),
+        ("Отлично!!!", 7 / 10),
+        ("映画 5/5", 2 / 5),
+        ("这部电影真的非常好看 10/10", 10 / 15),
+        ("映画 5,5", 2 / 5),
+        ("[CLS] фи", 2 / 7),
+        ("a <unk> b", 5 / 7),
         ("", 0.0),
     ],
 )
-def test_the_share_of_unknown_pieces_is_that_of_the_text_without_the_marks_of_spaces(
-    text: str, expected: float
-) -> None:
+def test_the_share_of_unknown_characters_is_that_of_the_text_without_spaces(text: str, expected: float) -> None:
     assert TOKENISER.encode(text).unknown == expected
 
 
-def test_the_share_of_unknown_pieces_is_that_of_what_is_read() -> None:
+def test_the_share_of_unknown_characters_is_that_of_what_is_read() -> None:
     short = Tokenizer(BUNDLED_PATH / PIECES, max_length=12, lower_case=True)
     text = "good " * 20 + "фильм " * 20
     assert short.encode(text).unknown == 0.0
     in_windows = short.with_overflow(Overflow("windows", max_windows=8)).encode(text)
-    assert 0.0 < in_windows.unknown < 1.0
+    assert in_windows.unknown == pytest.approx(5 / 9)
+    both_ends = short.with_overflow(Overflow("head_tail"))
+    assert both_ends.encode(text).unknown == 20 / 32  # three times "good", four times "фильм"
+    assert 1 not in both_ends.encode("good " * 40).ids
+    assert both_ends.encode("good фильм " * 10_000).unknown > 0.5
+
+
+def test_a_text_without_unknown_characters_is_given_to_sentencepiece_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokeniser = Tokenizer(BUNDLED_PATH / PIECES, max_length=64, lower_case=True)
+    calls = []
+
+    class Counted:
+        def __init__(self, pieces: Any) -> None:
+            self._pieces = pieces
+
+        def __getattr__(self, name: str) -> Any:
+            calls.append(name)
+            return getattr(self._pieces, name)
+
+    monkeypatch.setattr(tokeniser, "_pieces", Counted(tokeniser._pieces))
+    tokeniser.encode_many(["A fine film.", "Not too long!"])
+    assert calls == ["encode"]
 
 
 @given(WORDS.map(" ".join), st.integers(1, 60), st.sampled_from(SHORT_TOKENISERS))

@@ -12,6 +12,7 @@ import orjson
 from worker.cli.model.places import artifact_folder
 from worker.errors import ArtifactError
 from worker.inference.artifact import CONFIG, MANIFEST, Artifact
+from worker.inference.calibration import UNCALIBRATED
 from worker.inference.golden import GoldenSet
 
 _SHAPE = (
@@ -64,6 +65,7 @@ def _lines(
     yield "labels", ", ".join(artifact.labels)
     case = "lower-cased text" if artifact.lower_case else "text as it is"
     yield "reads", f"{case}, {artifact.max_length} tokens at most"
+    yield "calibration", _calibration(artifact)
     shape = [f"{name} {config[key]}" for name, key in _SHAPE if key in config]
     yield "shape", ", ".join(shape)
     graph = manifest["graph"]
@@ -85,6 +87,18 @@ def _lines(
     yield "golden set", f"{len(golden.reviews)} texts, tolerance {golden.tolerance:g}"
     for name in sorted(artifact.files):
         yield "file", f"{name}, {(artifact.path / name).stat().st_size:,} bytes"
+
+
+def _calibration(artifact: Artifact) -> str:
+    calibration = artifact.calibration
+    if calibration == UNCALIBRATED:
+        return "none"
+    temperature = f"temperature {calibration.temperature:g}"
+    if not calibration.prior:
+        return f"{temperature}, no prior"
+    prior = ", ".join(f"{label} {share:g}" for label, share in zip(artifact.labels, calibration.prior, strict=True))
+    limits = f"{calibration.unknown_from:g} to {calibration.unknown_to:g}"
+    return f"{temperature}; from the model's scores to the prior ({prior}) where unknown is {limits}"
 
 
 def _compared(compared: Mapping[str, Any]) -> str:

@@ -55,5 +55,6 @@ def of_outcome(outcome: Prediction | RecordError | Tombstone | None) -> Attribut
             "reviews_worker.tokens": outcome.tokens,
             "reviews_worker.truncated": outcome.truncated,
             "reviews_worker.windows": outcome.windows,
+            "reviews_worker.unknown": outcome.unknown,
         }
     return {"reviews_worker.outcome": "tombstone"}

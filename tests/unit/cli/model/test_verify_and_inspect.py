@@ -135,6 +135,28 @@ def test_inspect_says_what_it_is_and_where_it_came_from(artifact: Path) -> None:
     assert members["bytes"]["weights.bin"] == (artifact / "weights.bin").stat().st_size
 
 
+@pytest.mark.parametrize(
+    ("calibration", "said"),
+    [
+        (None, "none"),
+        ({"temperature": 1.5}, "temperature 1.5, no prior"),
+        (
+            {"temperature": 1.5, "prior": [0.4, 0.6]},
+            "temperature 1.5; from the model's scores to the prior (neg 0.4, pos 0.6) where unknown is 0.3 to 0.6",
+        ),
+    ],
+)
+def test_inspect_shows_the_calibration(
+    artifact: Path, tmp_path: Path, calibration: dict[str, object] | None, said: str
+) -> None:
+    folder = shutil.copytree(artifact, tmp_path / "calibrated")
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    if calibration is not None:
+        manifest["calibration"] = calibration
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    assert f"calibration {said}\n" in run("inspect", folder).output
+
+
 def test_inspect_knows_the_bundled_model() -> None:
     result = run("inspect", "bundled")
     assert result.exit_code == 0, result.output

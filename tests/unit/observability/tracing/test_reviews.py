@@ -81,6 +81,7 @@ async def test_a_review_continues_its_producers_trace(world: TracedWorld, spans:
         "reviews_worker.tokens": len(world.tokenizer.encode(TEXT)),
         "reviews_worker.truncated": False,
         "reviews_worker.windows": 1,
+        "reviews_worker.unknown": 0.0,
     }
     assert output.headers == (
         ("a", b"1"),
