@@ -50,11 +50,12 @@ class Commands(SuggestingGroup):
         except KeyboardInterrupt:
             ctx.exit(int(ExitCode.KILLED))
         except Exception as error:
-            known = exhausted(error)
-            if known is None:
+            told: WorkerError | None = exhausted(error)
+            if told is None:
                 traceback.print_exception(error)
-            say(known or bug(error))
-            ctx.exit(int(exit_code(known or bug(error))))
+                told = bug(error)
+            say(told)
+            ctx.exit(int(exit_code(told)))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

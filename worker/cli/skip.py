@@ -13,7 +13,7 @@ from worker.cli.interrupts import run_async
 from worker.cli.options import KAFKA_OPTIONS, SettingsCommand, read_settings, setting_options
 from worker.cli.positions import Position, read_position
 from worker.cli.terminal import on_terminal
-from worker.errors import DamagedBatchError, UsageError
+from worker.errors import DamagedBatchError, UnreachableError, UsageError
 from worker.observability.logs import configure_logging
 from worker.settings import Settings
 
@@ -141,8 +141,14 @@ async def _stored_offset(
     marked = partition in stored and OffsetMetadata.parse(stored[partition].metadata).exactly_once
     if may_fence and (pending or marked or settings.exactly_once):
         await _fence(settings, partition)
-    async with asyncio.timeout(FENCE_PATIENCE_S):
-        found: OffsetAndMetadata | None = (await committed_offsets(consumer, [partition])).get(partition)
+    try:
+        async with asyncio.timeout(FENCE_PATIENCE_S):
+            found: OffsetAndMetadata | None = (await committed_offsets(consumer, [partition])).get(partition)
+    except TimeoutError as error:
+        raise UsageError(
+            f"a transaction of group {settings.group} is open, and may still move its offset; stop its workers and run"
+            " this without --dry-run, which ends it, or wait until the broker does"
+        ) from error
     return found
 
 
@@ -209,7 +215,10 @@ async def _find_damage(consumer: Any, partition: Any, place: Position, start: in
                 " nothing is skipped. Start a worker, which reads to the damage if there is any"
             )
     if position < end:
-        raise TimeoutError(f"{place.topic}/{place.partition} was read to {position} only in {READ_PATIENCE_S:g} s")
+        raise UnreachableError(
+            f"{place.topic}/{place.partition} was read to {position} only in {READ_PATIENCE_S:g} s; the damage has to"
+            " be met on the way: try again"
+        )
     raise UsageError(f"nothing of {place.topic}/{place.partition} is damaged from {start} to {position}")
 
 
